@@ -1,0 +1,1 @@
+"""Footage on disk. This room owns its formats; see `docs/design/archive.md`."""

@@ -1,0 +1,1 @@
+"""The simulated city: cameras and their faults, for demos, scale tests and planning."""

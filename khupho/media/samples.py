@@ -1,0 +1,39 @@
+"""Samples and batches of them: what the wire hands to the archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from khupho.media.formats import TrackFormat
+
+
+class Sample(NamedTuple):
+    """One access unit of video, or one frame of audio, in decoding order."""
+
+    pts_90k: int
+    """Presentation time on the session's own unwrapped line; ticks of 90 kHz for audio too."""
+    size_bytes: int
+    """As in MP4: a 4-byte length before each NAL unit; parameter sets and delimiters taken out."""
+    is_key: bool
+    """Decoding can begin here (IDR, IRAP). True for audio."""
+    lost_packets: int = 0
+    """RTP packets lost or damaged between the previous sample and this one."""
+    damaged: bool = False
+    """Kept although a picture it needs was lost."""
+    format: TrackFormat | None = None
+    """Set on a session's first sample, and on the first after a real change of format."""
+    discontinuity: bool = False
+    """The camera's timestamps jumped before this sample; its time line begins anew."""
+
+
+@dataclass(slots=True)
+class SampleBatch:
+    """Some samples and their bytes. Valid until the next call of the reader that made it."""
+
+    pieces: list[memoryview] = field(default_factory=list)
+    """Their concatenation is the samples' bytes, in order, and nothing else."""
+    samples: list[Sample] = field(default_factory=list)
+    next_pts_90k: int | None = None
+    """Presentation time of the access unit that has begun after the last sample, if one has."""
+    size_bytes: int = 0

@@ -1,0 +1,1 @@
+"""The edge program: drives cameras' protocols on sockets and feeds the archive."""
