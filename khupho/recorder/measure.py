@@ -1,0 +1,76 @@
+"""What is measured on a connection while it plays. Cheap: a few additions a batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from khupho.media.formats import TrackFormat, VideoFormat
+from khupho.media.samples import SampleBatch
+from khupho.units import US_PER_S, ticks_to_us
+
+_WINDOW_TICKS = 6
+"""Rates are told over the last five seconds: six marks, one a second."""
+
+
+@dataclass(slots=True)
+class SessionMeasures:
+    """Counters and rates of one connection. `take` on each batch, `tick` once a second."""
+
+    transport: str = ""
+    codec: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    declared_fps: float | None = None
+    frames: int = 0
+    received_bytes: int = 0
+    lost_packets: int = 0
+    damaged_frames: int = 0
+    fps: float = 0.0
+    bits_per_s: int = 0
+    jitter_us: int = 0
+    key_interval_us: int | None = None
+    drift_us: int | None = None
+    drift_ppm: float | None = None
+    last_frame_utc_us: int | None = None
+    audio_note: str = ""
+    _last_key_90k: int | None = None
+    _marks: deque[tuple[int, int, int]] = field(
+        default_factory=lambda: deque(maxlen=_WINDOW_TICKS)
+    )
+
+    def take(self, batch: SampleBatch, utc_us: int) -> None:
+        """Count a batch of video that arrived at `utc_us`."""
+        samples = batch.samples
+        self.frames += len(samples)
+        self.received_bytes += batch.size_bytes
+        self.last_frame_utc_us = utc_us
+        for sample in samples:
+            if sample.is_key:
+                if self._last_key_90k is not None and not sample.discontinuity:
+                    self.key_interval_us = ticks_to_us(sample.pts_90k - self._last_key_90k)
+                self._last_key_90k = sample.pts_90k
+            if sample.lost_packets:
+                self.lost_packets += sample.lost_packets
+            if sample.damaged:
+                self.damaged_frames += 1
+            if sample.format is not None:
+                self.set_format(sample.format)
+
+    def set_format(self, track_format: TrackFormat) -> None:
+        """The stream's format became known or changed."""
+        self.codec = track_format.codec.value
+        if isinstance(track_format, VideoFormat):
+            self.width_px = track_format.width_px
+            self.height_px = track_format.height_px
+            rate = track_format.frame_rate
+            self.declared_fps = float(rate) if rate is not None else None
+
+    def tick(self, mono_us: int) -> None:
+        """Bring the rates up to date; call about once a second."""
+        self._marks.append((mono_us, self.frames, self.received_bytes))
+        then_us, frames, received_bytes = self._marks[0]
+        elapsed_us = mono_us - then_us
+        if elapsed_us > 0:
+            self.fps = (self.frames - frames) * US_PER_S / elapsed_us
+            self.bits_per_s = (self.received_bytes - received_bytes) * 8 * US_PER_S // elapsed_us
