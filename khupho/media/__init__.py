@@ -1,1 +1,1 @@
-"""What video and audio are: formats, samples, fragmented MP4. Pure: no socket, clock, loop or thread."""
+"""What video and audio are: formats, samples, fragmented MP4. Pure: no socket, clock or loop."""

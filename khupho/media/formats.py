@@ -1,4 +1,4 @@
-"""What a track holds: codec, picture size, parameter sets, and the MP4 sample entry made of them."""
+"""What a track holds: codec, picture size, parameter sets, and the MP4 sample entry of them."""
 
 from __future__ import annotations
 
