@@ -1,14 +1,7 @@
 """Fragmented MP4 as the archive keeps it: the one place to import it from."""
 
-from khupho.media.fragments import (
-    PRFT_BYTES,
-    TRACK_ID,
-    FragmentHeader,
-    Keys,
-    fragment_header,
-    parse_fragment,
-    read_fragment,
-)
+from khupho.media.fragment_reader import FragmentHeader, parse_fragment, read_fragment
+from khupho.media.fragments import PRFT_BYTES, TRACK_ID, Keys, fragment_header
 from khupho.media.init_segment import MAX_INIT_BYTES, InitSegment, init_segment, parse_init
 from khupho.media.random_access import MFRO_BYTES, RandomAccess, mfra_box, mfra_size, parse_mfra
 
