@@ -14,6 +14,7 @@ from khupho.media.boxes import (
     Box,
     BoxError,
     box,
+    box_at,
     boxes_in,
     child,
     children,
@@ -158,16 +159,12 @@ def parse_init(data: bytes) -> InitSegment:
     `BoxError` is raised where boxes or the sample entry are broken; `truncated` is set where the
     buffer ends before `moov` does.
     """
-    top: dict[bytes, Box] = {}
-    for found in boxes_in(data):
-        top.setdefault(found.type, found)
-        if found.type == b"moov":
-            break
-        if found.end > MAX_INIT_BYTES:
-            break
-    if b"ftyp" not in top or b"moov" not in top:
-        raise BoxError("no ftyp and moov at the start", 0, truncated=not data)
-    moov = top[b"moov"]
+    ftyp = box_at(data, 0, len(data))
+    if ftyp.type != b"ftyp":
+        raise BoxError(f"a box {ftyp.type!r} stands where ftyp should", 0)
+    moov = box_at(data, ftyp.end, len(data), at=ftyp.end)
+    if moov.type != b"moov" or moov.end > MAX_INIT_BYTES:
+        raise BoxError(f"a box {moov.type!r} of {moov.size} bytes, not moov", moov.offset)
     trak = child(data, moov, b"trak")
     mdia = child(data, trak, b"mdia")
     timescale = payload_fields(_U32, data, child(data, mdia, b"mdhd"), 20)[0]

@@ -12,7 +12,9 @@ import pytest
 REAL_VIDEO = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
 ENCODERS = {
     "h264-b": ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "3", "-b_strategy", "0"],
-    "h264-baseline": ["-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline"],
+    "h264-baseline": [
+        "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-vf", "scale=256:192",
+    ],
     "h265-b": [
         "-c:v", "libx265", "-preset", "ultrafast", "-bf", "3", "-tag:v", "hvc1",
         "-x265-params", "log-level=error:b-adapt=0:bframes=3:repeat-headers=0",

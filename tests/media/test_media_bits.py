@@ -9,7 +9,9 @@ from khupho.media.bits import BitReader, BitsError
 
 def bits_of(text: str) -> BitReader:
     text = text.replace(" ", "")
-    return BitReader(int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big"))
+    return BitReader(
+        int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+    )
 
 
 def test_reads_across_bytes():
