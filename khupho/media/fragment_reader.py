@@ -14,7 +14,6 @@ from khupho.media.boxes import (
     BoxError,
     ReadAt,
     box_at,
-    child,
     children,
     payload_fields,
 )
@@ -43,8 +42,9 @@ _PRFT = Struct(">IIQQ")
 _TFHD = Struct(">III")
 _TFDT = Struct(">IQ")
 _TRUN = Struct(">IIi")
-_FIXED = Struct(">32xI44xI28xII4x")
-"""Size of `moof`, default sample flags, version and flags of `trun`, count, where we write them."""
+_FIXED = Struct(">56xI20xI28xII4x")
+"""Size of `traf`, default sample flags, version and flags of `trun`, count, where we write them."""
+_TRAF_AT = PRFT_BYTES + 8 + 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class FragmentHeader:
     """Wall time of `prft_media_time_90k` (RFC 5905 section 6)."""
     prft_media_time_90k: int
     facts_type: bytes
-    """16 bytes; empty where the fragment has no `uuid` box."""
+    """16 bytes; empty where the `moof` has no `uuid` box."""
     facts_payload: bytes
     header_size: int
     """Bytes from `prft` to the end of the `mdat` box header: where the samples' bytes begin."""
@@ -108,11 +108,11 @@ def read_fragment(read_at: ReadAt, offset: int, end: int) -> FragmentHeader:
 
 
 def parse_fragment(data: bytes, offset: int = 0, end: int | None = None) -> FragmentHeader:
-    """Read the fragment header that `data` begins with: `prft moof [uuid] mdat`, as made here.
+    """Read the fragment header that `data` begins with: `prft moof mdat`, as made here.
 
     `data` may end anywhere after the `mdat` box's header. `offset` is where it lies in its file,
-    for errors, and `end` the file's size, against which the `mdat` is held if
-    given. Raises `BoxError`; `truncated` is set where `data` or the file ends too early.
+    for errors, and `end` the file's size, against which the `mdat` is held if given. Raises
+    `BoxError`; `truncated` is set where `data` or the file ends too early.
     """
     header = _parse_as_written(data)
     if header is not None and (end is None or offset + header.size_bytes <= end):
@@ -130,10 +130,10 @@ def _parse_as_written(data: bytes) -> FragmentHeader | None:
     """
     if len(data) < _FIXED.size:
         return None
-    moof_size, default_flags, head, samples = _FIXED.unpack_from(data)
+    traf_size, default_flags, head, samples = _FIXED.unpack_from(data)
     flagged, shifted = bool(head & TRUN_FLAGS), bool(head & TRUN_OFFSETS)
     words = 2 + flagged + shifted
-    next_box = PRFT_BYTES + moof_size
+    next_box = _TRAF_AT + traf_size
     if not 0 < samples * words * 4 <= len(data) - _FIXED.size or next_box + 8 > len(data):
         return None
     facts_size = -1
@@ -180,14 +180,6 @@ def _parse(data: bytes, end: int | None) -> FragmentHeader:
     prft = _expect(data, 0, b"prft")
     moof = _expect(data, prft.end, b"moof")
     mdat = box_at(data, moof.end, _NO_END, at=moof.end)
-    facts_type = facts_payload = b""
-    if mdat.type == b"uuid":
-        facts = _expect(data, moof.end, b"uuid")
-        facts_type = bytes(data[facts.payload : facts.payload + 16])
-        facts_payload = bytes(data[facts.payload + 16 : facts.end])
-        if len(facts_type) < 16:
-            raise BoxError("the uuid box has no type", facts.offset)
-        mdat = box_at(data, facts.end, _NO_END, at=facts.end)
     if mdat.type != b"mdat":
         raise BoxError(f"a box {mdat.type!r} stands where mdat should", mdat.offset)
     if end is not None and mdat.end > end:
@@ -195,8 +187,18 @@ def _parse(data: bytes, end: int | None) -> FragmentHeader:
     version_flags, track, ntp_64, media_time = payload_fields(_PRFT, data, prft)
     if version_flags >> 24 != 1 or track != TRACK_ID:
         raise BoxError("the prft is of another version or track", prft.offset)
-    sequence = payload_fields(_U32, data, child(data, moof, b"mfhd"), 4)[0]
-    parts = children(data, child(data, moof, b"traf"))
+    facts_type = facts_payload = b""
+    inside = children(data, moof)
+    if not {b"mfhd", b"traf"} <= inside.keys():
+        raise BoxError("the moof lacks mfhd or traf", moof.offset)
+    sequence = payload_fields(_U32, data, inside[b"mfhd"], 4)[0]
+    if b"uuid" in inside:
+        facts = inside[b"uuid"]
+        facts_type = bytes(data[facts.payload : facts.payload + 16])
+        facts_payload = bytes(data[facts.payload + 16 : facts.end])
+        if facts.size < facts.header_size + 16:
+            raise BoxError("the uuid box has no type", facts.offset)
+    parts = children(data, inside[b"traf"])
     if not {b"tfhd", b"tfdt", b"trun"} <= parts.keys():
         raise BoxError("the traf lacks tfhd, tfdt or trun", moof.offset)
     tfdt = payload_fields(_TFDT, data, parts[b"tfdt"])

@@ -1,8 +1,11 @@
-"""One fragment's header: `prft moof [uuid] mdat`-header, made fast.
+"""One fragment's header: `prft`, `moof` and the head of `mdat`, made fast.
 
 Sources: ISO/IEC 14496-12 sections 8.8 (movie fragments), 8.16.5 (producer reference time).
 A recorder makes thousands of these a second, so the whole header is one `Struct.pack`: everything
 that depends only on the number of samples is laid out once and remembered.
+
+The archive's facts are a `uuid` box at the end of `moof`. Between `moof` and `mdat`, where it would
+be a box of its own, VLC 3 shows nothing of the file: it takes `mdat` only right after `moof`.
 """
 
 from __future__ import annotations
@@ -70,8 +73,8 @@ def _make_layout(
     words = 2 + ctts + flags
     trun_size = 24 + samples * words * 4
     traf_size = 8 + 20 + 20 + trun_size
-    moof_size = 8 + 16 + traf_size
     uuid_size = 8 + facts_size if facts_size >= 0 else 0
+    moof_size = 8 + 16 + traf_size + uuid_size
     trun_flags = TRUN_DATA_OFFSET | TRUN_DURATION | TRUN_SIZE
     trun_flags |= TRUN_FLAGS if flags else TRUN_FIRST_FLAGS
     trun_flags |= TRUN_OFFSETS if ctts else 0
@@ -100,7 +103,7 @@ def _make_layout(
         moof_size.to_bytes(4, "big") + b"moof" + head.pack(16, b"mfhd", 0),
         traf_size.to_bytes(4, "big") + b"traf" + tfhd + head.pack(20, b"tfdt", 1 << 24),
         head.pack(trun_size, b"trun", 1 << 24 | trun_flags)
-        + Struct(">II").pack(samples, moof_size + uuid_size + 8),
+        + Struct(">II").pack(samples, moof_size + 8),
         uuid_size.to_bytes(4, "big") + b"uuid",
     )
 
@@ -129,7 +132,7 @@ def fragment_header(
     and in bytes; `ctts` are signed composition offsets, None where presentation follows decoding.
     `key_flags` is needed only where keys are neither none, the first, nor all; it overrides `keys`.
     `ntp_64` is the wall time of `media_time_for_prft` (which is on the line of `tfdt`).
-    `facts_type` is the 16-byte type of a `uuid` box put between `moof` and `mdat`; empty for none.
+    `facts_type` is the 16-byte type of a `uuid` box put at the end of `moof`; empty for none.
 
     Raises `BoxError` where a number doesn't fit: none, or too many samples, or 4 GiB of data.
     """

@@ -177,9 +177,9 @@ def _predicted_set(bits: BitReader, reference: list[int]) -> list[int]:
     kept: list[int] = []
     for delta in (*reference, 0):
         used_by_current = bits.flag()
-        use_delta = used_by_current or bits.flag()
-        if use_delta and delta + shift:
+        if used_by_current or bits.flag():
             kept.append(delta + shift)
     if len(kept) > _MAX_PICS:
         raise BitsError(f"{len(kept)} reference pictures")
+    # A difference of 0 is the picture itself and falls away.
     return sorted((d for d in kept if d < 0), reverse=True) + sorted(d for d in kept if d > 0)

@@ -10,6 +10,7 @@ backwards. An edit list that begins at the first sample's composition offset hid
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import deque
 from collections.abc import Iterable
 from heapq import heappush, heappushpop
 
@@ -70,12 +71,12 @@ def observed_reorder(pts_list: Iterable[int]) -> int:
     is linear; times that jump back for good should be split off by the caller first.
     """
     window: list[int] = []
-    arrived: list[int] = []
+    arrived: deque[int] = deque()
     depth = 0
     for pts in pts_list:
         depth = max(depth, len(window) - bisect_right(window, pts))
         insort(window, pts)
         arrived.append(pts)
         if len(arrived) > MAX_REORDER_FRAMES:
-            window.remove(arrived[-MAX_REORDER_FRAMES - 1])
+            window.remove(arrived.popleft())
     return depth

@@ -190,7 +190,7 @@ def test_film_of_two_formats_and_a_gap_with_sound(clip, complaints, tmp_path: Pa
         track_of("h264-baseline", clip("h264-baseline")),
     )
     sound = track_of("aac", clip("aac"))
-    one, two = list(runs_of(first)), list(runs_of(second, format_index=1))
+    one, two = list(runs_of(first, 8)), list(runs_of(second, 8, format_index=1))
     gap = 5 * 90_000
     last = one[-1][0]
     # The second run of segments has no lead; its decode times begin where presentation does.
@@ -224,6 +224,22 @@ def test_film_of_two_formats_and_a_gap_with_sound(clip, complaints, tmp_path: Pa
         audio = next(p for p in film.demux(audio=0))
         assert audio.pts * audio.time_base == 1
         assert film.metadata["creation_time"].startswith("2027-01-15T08:00:00")
+
+
+@pytest.mark.parametrize("trim", [0, 2 * FRAME_90K])
+def test_film_that_begins_after_its_key_frame(clip, tmp_path: Path, trim: int):
+    track = track_of("h264-b", clip("h264-b"))
+    pairs = list(runs_of(track))
+    made = progressive_header(
+        [ProgressiveTrack((track.format,), edit_media_time=track.lead + trim)],
+        [run for run, _ in pairs],
+    )
+    path = tmp_path / "made.mp4"
+    path.write_bytes(made.header + b"".join(data for _, data in pairs))
+    with av.open(str(path)) as film:
+        assert film.duration == (sum(track.durations) - trim) * 100 // 9
+        pictures = [int(f.pts * f.time_base * 90_000) for f in film.decode(video=0)]
+    assert pictures == [p - track.lead - trim for p in sorted(track.pts)][trim // FRAME_90K :]
 
 
 def test_wide_offsets_and_sizes():

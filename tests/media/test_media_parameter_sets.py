@@ -90,11 +90,31 @@ def test_cut_vui_costs_only_what_it_tells():
     assert min(sizes) <= 13
 
 
-def test_reordering_is_ruled_out_by_profile_or_order_count():
-    baseline = bytearray.fromhex(CAMERAS["reolink"][0])
-    assert h264.video_format(bytes(baseline), b"\x68\xee\x3c\x30").reorder_frames is None
-    baseline[2] |= 0x10  # constraint_set3_flag with High: an intra profile
-    assert h264.video_format(bytes(baseline), b"\x68\xee\x3c\x30").reorder_frames == 0
+def test_reordering_is_ruled_out_by_profile():
+    high = bytearray.fromhex(CAMERAS["reolink"][0])
+    assert h264.video_format(bytes(high), b"\x68\xee\x3c\x30").reorder_frames is None
+    high[2] |= 0x10  # constraint_set3_flag with High: an intra profile
+    assert h264.video_format(bytes(high), b"\x68\xee\x3c\x30").reorder_frames == 0
+
+
+@pytest.mark.parametrize(
+    ("profile", "order_count", "reorder"),
+    [(66, (0, 2), 0), (77, (0, 2), None), (77, (2,), 0), (88, (0, 2), None)],
+)
+def test_reordering_without_a_vui(profile: int, order_count: tuple[int, ...], reorder: int | None):
+    w = BitWriter().u(profile, 8).u(0, 8).u(30, 8).ue(0, 0, *order_count, 1).u(0, 1)
+    sps = w.ue(39, 29).u(1, 1).u(1, 1).u(0, 1).u(0, 1).nal(b"\x67")
+    made = h264.video_format(sps, b"\x68\xee\x3c\x30")
+    assert (made.width_px, made.height_px, made.reorder_frames) == (640, 480, reorder)
+
+
+def test_interlaced_and_4_2_2_cropping():
+    w = BitWriter().u(122, 8).u(0, 8).u(40, 8).ue(0, 2, 2, 2).u(0, 1).u(0, 1).ue(0, 2, 1).u(0, 1)
+    w.ue(119, 33).u(0, 1).u(1, 1).u(1, 1).u(1, 1).ue(0, 4, 0, 4).u(0, 1)
+    made = h264.video_format(w.nal(b"\x67"), b"\x68\xee\x3c\x30")
+    # 34 pairs of macroblock rows; 4:2:2 crops 2 pixels across, and 1 x 2 fields down, a unit.
+    assert (made.width_px, made.height_px) == (1912, 1080)
+    assert avcc_of(made)[-4:] == bytes((0xFE, 0xFA, 0xFA, 0))
 
 
 def test_h264_refusals():
