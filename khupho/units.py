@@ -36,7 +36,9 @@ def us_to_ticks(us: int) -> int:
 def utc_us_to_ntp(utc_us: int) -> int:
     """A 64-bit NTP timestamp (RFC 5905 section 6) of microseconds since the Unix epoch."""
     seconds, us = divmod(utc_us, US_PER_S)
-    return ((seconds + NTP_EPOCH_OFFSET_S) & 0xFFFFFFFF) << 32 | ((us << 32) + US_PER_S - 1) // US_PER_S
+    return ((seconds + NTP_EPOCH_OFFSET_S) & 0xFFFFFFFF) << 32 | (
+        (us << 32) + US_PER_S - 1
+    ) // US_PER_S
 
 
 def ntp_to_utc_us(ntp: int) -> int:

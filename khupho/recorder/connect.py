@@ -79,7 +79,7 @@ async def connect(host: str, port: int) -> socket.socket:
 
 async def _connect_first(
     loop: asyncio.AbstractEventLoop,
-    infos: Sequence[tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]],
+    infos: Sequence[tuple[int, int, int, str, tuple[object, ...]]],
 ) -> socket.socket:
     failure: OSError = TimeoutError(errno.ETIMEDOUT, "no address to try")
     for family, kind, proto, _name, address in infos:

@@ -72,9 +72,7 @@ class Engine:
         async with self._lock:
             wanted = {config.key: config for config in configs}
             ending = [
-                source
-                for key, source in self._sources.items()
-                if wanted.get(key) != source.config
+                source for key, source in self._sources.items() if wanted.get(key) != source.config
             ]
             await asyncio.gather(*(source.stop() for source in ending))
             for source in ending:
@@ -85,7 +83,7 @@ class Engine:
                 self._begin(config, self._rng.randrange(spread_us + 1))
 
     def _begin(self, config: SourceConfig, first_wait_us: int) -> None:
-        log = StreamLog(logger, config.camera, config.stream)
+        log = StreamLog(logger, config.camera, config.stream, self._clock)
         source = Source(config, self._open, self._clock, log, self._rng)
         self._sources[config.key] = source
         source.start(first_wait_us)
@@ -112,7 +110,8 @@ class Engine:
             now_us = clock.mono_us()
             if now_us - due_us > _LATE_US:
                 logger.warning(
-                    "The loop was held for %.1f s", (now_us - due_us) / US_PER_S,
+                    "The loop was held for %.1f s",
+                    (now_us - due_us) / US_PER_S,
                     extra={"cause": "late"},
                 )
             for session in tuple(self._live):

@@ -35,9 +35,7 @@ class SessionMeasures:
     last_frame_utc_us: int | None = None
     audio_note: str = ""
     _last_key_90k: int | None = None
-    _marks: deque[tuple[int, int, int]] = field(
-        default_factory=lambda: deque(maxlen=_WINDOW_TICKS)
-    )
+    _marks: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW_TICKS))
 
     def take(self, batch: SampleBatch, utc_us: int) -> None:
         """Count a batch of video that arrived at `utc_us`."""

@@ -135,9 +135,7 @@ class Source:
 
     def _report(self, failure: KhuphoError) -> None:
         since = self._trouble.since_utc_us if self._trouble else self._clock.utc_us()
-        self._trouble = Trouble(
-            failure.fault, failure.what, failure.where, failure.advice, since
-        )
+        self._trouble = Trouble(failure.fault, failure.what, failure.where, failure.advice, since)
         self._log.warning(failure.fault.value, str(failure))
 
     def _enter(self, phase: Phase) -> None:
