@@ -173,13 +173,14 @@ class CameraStore:
 
     def set_enabled(self, wanted: str, enabled: bool) -> Camera:
         """Switch a camera off or on; it keeps its footage and its settings."""
-        camera = msgspec.structs.replace(self.find(wanted), enabled=enabled)
 
         def put(cameras: list[Camera]) -> None:
-            cameras[:] = [camera if other.id == camera.id else other for other in cameras]
+            camera = _find(tuple(cameras), wanted)
+            changed = msgspec.structs.replace(camera, enabled=enabled)
+            cameras[cameras.index(camera)] = changed
 
         self._change(put)
-        return camera
+        return self.find(wanted)
 
     def _source(self, camera: str, stream: Stream, part: tuple[str, Login]) -> StoredSource:
         url, login = part

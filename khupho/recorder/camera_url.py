@@ -11,13 +11,15 @@ from khupho.recorder.secrets import Login
 MAX_URL_CHARACTERS = 2_000
 
 _SCHEMES = ("rtsp", "rtspu")
-_HIDING = re.compile(r"(?i)(?<![a-z0-9])(password|passwd|pass|pwd|psw|token)=([^&_/?#;]+)")
+_HIDING = re.compile(r"(?i)(?<![a-z0-9])(password|passwd|pass|pwd|psw|token)=([^&_/?#;\s]+)")
 """Some devices want name and password in the path or query: `/user=admin_password=x_channel=1`."""
 
 _PLACE = "{hidden-%d}"
 _PLACES = re.compile(r"\{hidden-(\d+)\}")
 _IN_TEXT = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,15}://)\S*@")
 """Greedy to the word's last `@`: rather a host hidden than half a password shown."""
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d))(:\d+)?(?=$|[/?#])")
 
 
 class CameraUrlError(KhuphoError):
@@ -58,16 +60,14 @@ def part_url(text: str) -> tuple[str, Login]:
 def _part_userinfo(rest: str) -> tuple[str, str]:
     slash = re.search(r"[/?#]", rest)
     authority = rest[: slash.start()] if slash else rest
-    if "@" in authority:
-        userinfo, _, host = authority.rpartition("@")
-        return userinfo, host + rest[len(authority) :]
-    # A slash, `?` or `#` typed plainly inside the password: only if what stands before has a colon
-    # that no port number follows, and what stands behind the last @ looks like an address.
+    # A slash, `?` or `#` typed plainly inside the password: the part up to it has a colon that no
+    # port number follows, and what stands behind the very last @ looks like an address.
     before, at, behind = rest.rpartition("@")
-    colon = authority.partition(":")[2]
-    if at and colon and not colon.isdigit() and re.match(r"[\w.\-\[\]:]+(?:$|[/?#])", behind):
+    colon = "" if authority.startswith("[") else authority.partition(":")[2]
+    if at and colon and not colon.isdigit() and _ADDRESS.match(behind):
         return before, behind
-    return "", rest
+    userinfo, _at, host = authority.rpartition("@")
+    return userinfo, host + rest[len(authority) :]
 
 
 def _check(url: str) -> None:
