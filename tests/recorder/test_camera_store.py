@@ -10,7 +10,7 @@ import pytest
 
 from khupho.recorder.camera_store import CameraStore, CameraStoreError, NewCamera, slug
 from khupho.recorder.camera_url import part_url
-from khupho.recorder.secrets import LoginSealer
+from khupho.recorder.secrets import LoginSealer, load_sealer
 
 ADDED_US = 1_700_000_000_000_000
 
@@ -49,6 +49,17 @@ def test_no_password_lies_on_disk_and_the_file_is_private(store: CameraStore) ->
     url, login = store.address(camera, "main")
     assert url == "rtsp://h/x?password=geheim"
     assert (login.user, login.password) == ("root", "hunter2")
+
+
+def test_no_file_of_a_data_directory_holds_a_password(tmp_path: Path) -> None:
+    main = part_url("rtsp://chief:s3cret-word@10.0.0.9:554/Streaming/Channels/101")
+    added = CameraStore(tmp_path, load_sealer(tmp_path)).add(NewCamera("gate", main), ADDED_US)
+    again = CameraStore(tmp_path, load_sealer(tmp_path))
+    assert again.login(again.find("gate"), "main").password == "s3cret-word"
+    for path in tmp_path.iterdir():
+        assert b"s3cret-word" not in path.read_bytes()
+        assert path.stat().st_mode & 0o077 == 0
+    assert "s3cret-word" not in repr(main) + str(main[1]) + repr(added)
 
 
 def test_a_sub_stream_uses_the_main_login_unless_it_has_its_own(store: CameraStore) -> None:
