@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 from khupho.clock import Clock
+from khupho.recorder.camera_url import redact
 from khupho.units import US_PER_MINUTE
 
 GATHER_US = US_PER_MINUTE
@@ -30,6 +31,7 @@ class StreamLog:
         self._line(logging.WARNING, cause, text)
 
     def _line(self, level: int, cause: str, text: str) -> None:
+        text = redact(text)  # here, so that no caller can forget it
         now_us = self._clock.mono_us()
         told_us, held = self._last.get(cause, (now_us - GATHER_US, 0))
         if now_us - told_us < GATHER_US:
