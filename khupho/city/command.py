@@ -67,7 +67,8 @@ def city() -> None:
 )  # fmt: skip
 @click.option(
     "--control",
-    type=_Address(),
+    metavar="HOST:PORT",
+    callback=_address,
     default=None,
     help=f"Take faults at that address while running, for example {DEFAULT_CONTROL}.",
 )
