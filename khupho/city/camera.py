@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,18 +61,21 @@ class Stream:
         return Position(self._first_number, 0, self._origin_90k)
 
     def change(self, now_90k: int) -> None:
-        """Go on with the other clip from now. Raises `FaultSpecError` if there is none."""
+        """Go on with the other clip from the next picture on. Raises `FaultSpecError` if there is none."""
         if self._other is None:
             raise FaultSpecError(
                 "There is no other video to change to",
                 where=self.name,
                 advice="Give one with --other-video",
             )
-        elapsed_90k = max(now_90k - self._origin_90k, 0)
-        round_number, rest_90k = divmod(elapsed_90k, self.track.duration_90k)
-        unit = bisect_left(self.track.dts_90k, rest_90k)
-        self._first_number += round_number * len(self.track) + unit
-        self._origin_90k = max(now_90k, self._origin_90k)
+        track = self.track
+        if now_90k >= self._origin_90k:
+            round_number, rest_90k = divmod(now_90k - self._origin_90k, track.duration_90k)
+            unit = bisect_right(track.dts_90k, rest_90k)
+            self._first_number += round_number * len(track) + unit
+            self._origin_90k += round_number * track.duration_90k + (
+                track.dts_90k[unit] if unit < len(track) else track.duration_90k
+            )
         self.track, self._other = self._other, self.track
 
 

@@ -123,8 +123,12 @@ class Session:
     def follow_camera(self) -> None:
         """Take on what changed for all sessions: the clip, a jump of the timestamps."""
         if self.stream.track is not self.track:
+            position = self.stream.begin()
+            if position.number > self.number:
+                late = position.number - self.number
+                self.truth.note_skipped(self.number, late, "change")
             self.track = self.stream.track
-            self._place(self.stream.begin())
+            self._place(position)
         if self.camera.rtp_jump_90k != self._jumped_90k:
             self.rtp_base += self.camera.rtp_jump_90k - self._jumped_90k
             self._jumped_90k = self.camera.rtp_jump_90k

@@ -41,7 +41,7 @@ class Skipped(NamedTuple):
     first_number: int
     pictures: int
     cause: str
-    """`slow reader` (sequence numbers show the loss) or `stall` (they don't)."""
+    """`slow reader` (sequence numbers show the loss), `stall` or `change` (they don't)."""
 
 
 @dataclass(slots=True)
