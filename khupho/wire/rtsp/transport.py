@@ -1,0 +1,63 @@
+"""The Transport header (RFC 2326 section 12.39), as asked for and as devices answer it (quirk 14)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_RANGE = re.compile(r"^\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*$")
+_ADDRESS = re.compile(r"^[\w.:%-]{1,255}$")
+
+
+@dataclass(frozen=True, slots=True)
+class TransportReply:
+    """What the device says of one track's way. Fields that it left out or garbled are None."""
+
+    interleaved: tuple[int, int] | None = None
+    """Channels of RTP and RTCP, when both are 0 to 255."""
+    server_ports: tuple[int, int] | None = None
+    source: str | None = None
+    ssrc: int | None = None
+
+
+def ask_interleaved(rtp_channel: int) -> str:
+    """Ask for RTP over this connection."""
+    return f"RTP/AVP/TCP;unicast;interleaved={rtp_channel}-{rtp_channel + 1}"
+
+
+def ask_udp(rtp_port: int, rtcp_port: int) -> str:
+    """Ask for RTP over UDP to these ports of ours."""
+    return f"RTP/AVP;unicast;client_port={rtp_port}-{rtcp_port}"
+
+
+def parse_transport(header: str) -> TransportReply:
+    """Read a reply's header. Never raises: what cannot be read is None."""
+    fields: dict[str, str] = {}
+    for part in header[:2_000].split(",")[0].split(";"):
+        name, _, value = part.partition("=")
+        fields.setdefault(name.strip().lower(), value.strip().strip('"'))
+    return TransportReply(
+        interleaved=_pair(fields.get("interleaved", ""), 255),
+        server_ports=_pair(fields.get("server_port", ""), 65_535),
+        source=fields["source"] if _ADDRESS.match(fields.get("source", "")) else None,
+        ssrc=_ssrc(fields.get("ssrc", "")),
+    )
+
+
+def _pair(text: str, most: int) -> tuple[int, int] | None:
+    match = _RANGE.match(text)
+    if match is None:
+        return None
+    first = int(match[1])
+    # One id alone means that RTCP has the next one.
+    second = int(match[2]) if match[2] is not None else first + 1
+    return (first, second) if first <= most and second <= most and first != second else None
+
+
+def _ssrc(text: str) -> int | None:
+    # Hexadecimal by the RFC; Hikvision pads it with blanks instead of noughts (quirk 8).
+    digits = text.replace(" ", "")
+    try:
+        return int(digits, 16) if 0 < len(digits) <= 8 and digits.isascii() else None
+    except ValueError:
+        return None
