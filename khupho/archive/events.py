@@ -1,0 +1,93 @@
+"""What the writers tell the keeper: plain values that cross from the loop to the keeper's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from khupho.media.formats import TrackFormat
+
+
+class CloseCause(IntEnum):
+    """Why a segment ended; the number stands in its closing facts."""
+
+    RECOVERED = 0
+    """The recorder was killed or lost power; the end was made good at the next start."""
+    STOPPED = 1
+    """The recorder or the camera's recording was stopped on purpose."""
+    AGE = 2
+    """Ten minutes were full."""
+    CONNECTION = 3
+    """The connection to the camera ended."""
+    FORMAT = 4
+    """The camera's parameter sets changed."""
+    TIMELINE = 5
+    """The camera's timestamps jumped."""
+    CLOCK = 6
+    """The recorder's clock stepped, or footage time left the anchor."""
+    DISK = 7
+    """The disk refused a write."""
+
+
+class Arrival(NamedTuple):
+    """When the newest byte of a batch was received, by the recorder's clocks."""
+
+    utc_us: int
+    mono_us: int
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One segment file being written, shared by all events about it (compared by identity)."""
+
+    camera: str
+    stream: str
+    relative_path: str
+    """From the archive's root, with forward slashes."""
+    start_utc_us: int
+    format: TrackFormat
+    file: int = -1
+    """Descriptor for the keeper's fdatasync; -1 once closed. The keeper duplicates it when it takes
+    `SegmentOpened`."""
+
+
+class SegmentOpened(NamedTuple):
+    """A segment's header is on disk (in the page cache)."""
+
+    segment: Segment
+    header_bytes: int
+
+
+class FragmentCommitted(NamedTuple):
+    """A whole fragment was appended."""
+
+    segment: Segment
+    offset: int
+    """Of its `prft` in the file."""
+    header: bytes
+    """From `prft` to the end of the `mdat` box header: what the Merkle leaf is made of."""
+    start_utc_us: int
+    duration_us: int
+    size_bytes: int
+    """Header and payload."""
+    frames: int
+    key_frames: int
+    lost_packets: int
+    damaged: bool
+    clock_wrong: bool
+
+
+class SegmentClosed(NamedTuple):
+    """The segment has its closing facts and random-access table."""
+
+    segment: Segment
+    cause: CloseCause
+    end_utc_us: int
+    size_bytes: int
+
+
+Event = SegmentOpened | FragmentCommitted | SegmentClosed
+Listener = Callable[[Event], None]
+"""Called on the loop's thread for every event; must not block."""
