@@ -36,6 +36,10 @@ class Arrival(NamedTuple):
 
     utc_us: int
     mono_us: int
+    clock_wrong: bool = False
+    """`utc_us` runs along the monotonic clock (holdover), since the date is not to be trusted."""
+    era: int = 0
+    """Counts the steps of the date that were believed; a new era begins a new segment."""
 
 
 @dataclass(slots=True, eq=False)
