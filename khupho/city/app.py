@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import resource
 import signal
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
@@ -48,6 +50,8 @@ class CitySettings:
     drops_for_slow_readers: bool = True
     session_timeout_s: int = 60
     faults: tuple[FaultSpec, ...] = ()
+    as_json: bool = False
+    """Print JSON lines on stdout instead of log lines."""
 
 
 def make_plan(settings: CitySettings) -> CityPlan:
@@ -99,30 +103,51 @@ async def _run(plan: CityPlan, settings: CitySettings) -> None:
     try:
         if settings.control is not None:
             server = await control.listen(city, *settings.control)
-        _announce(city, server)
+        _announce(city, server, settings.as_json)
         while not stopped.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), _STATE_INTERVAL_S)
-            _tell_state(city)
+            _tell_state(city, settings.as_json)
     finally:
         if server is not None:
             server.close()
         await city.stop()
 
 
-def _announce(city: City, server: asyncio.Server | None) -> None:
+def _announce(city: City, server: asyncio.Server | None, as_json: bool) -> None:
     video = city.plan.video
     last = city.plan.count
+    at = server.sockets[0].getsockname()[:2] if server is not None else None
+    if as_json:
+        first = city.url(1)
+        _print_line(
+            {
+                "event": "start",
+                "address": first.replace(camera_name(1), "camera-NNNN"),
+                "first": first,
+                "last": city.url(last),
+                "sub": city.url(1, "sub") if city.plan.sub_video is not None else None,
+                "cameras": last,
+                "video": video.name,
+                "codec": video.format.codec.value,
+                "width_px": video.format.width_px,
+                "height_px": video.format.height_px,
+                "control": f"{at[0]}:{at[1]}" if at else None,
+            }
+        )
+        return
     text = f"{city.url(1)}" if last == 1 else f"{city.url(1)} … {camera_name(last)}"
     picture = f"{video.format.width_px} x {video.format.height_px} {video.format.codec.value}"
     _log.info("%s: %s from %s", text, picture, video.name)
-    if server is not None:
-        host, port = server.sockets[0].getsockname()[:2]
-        _log.info("faults: khupho city fault --control %s:%d CAMERAS:KIND=VALUE", host, port)
+    if at is not None:
+        _log.info("faults: khupho city fault --control %s:%d CAMERAS:KIND=VALUE", *at)
 
 
-def _tell_state(city: City) -> None:
+def _tell_state(city: City, as_json: bool) -> None:
     state = city.state()
+    if as_json:
+        _print_line({"event": "state", **asdict(state)})
+        return
     _log.info("%d of %d cameras play, %d connections", state.playing, state.cameras,
               state.connections)  # fmt: skip
     if state.worst_lateness_us > _LATE_US:
@@ -130,6 +155,12 @@ def _tell_state(city: City) -> None:
             "pictures left up to %d ms too late: this machine is too slow for so many cameras",
             state.worst_lateness_us // 1000,
         )
+
+
+def _print_line(value: dict[str, object]) -> None:
+    """One JSON value on one line of stdout, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def _allow_open_files(wanted: int) -> None:

@@ -96,6 +96,10 @@ def city() -> None:
     "--fault", "faults", metavar="CAMERAS:KIND[=VALUE][@SECONDS]", callback=_faults,
     multiple=True, help="A fault; may be repeated.",
 )  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="Print JSON lines on stdout: the addresses once, then how it goes every minute.",
+)  # fmt: skip
 def cameras(
     count: int,
     video: Path | None,
@@ -113,6 +117,7 @@ def cameras(
     slow_readers: str,
     session_timeout: int,
     faults: tuple[FaultSpec, ...],
+    as_json: bool,
 ) -> None:
     """Be so many cameras, at rtsp://127.0.0.1:8554/camera-0001 and so on, until Ctrl-C.
 
@@ -145,6 +150,7 @@ def cameras(
         drops_for_slow_readers=slow_readers == "drop",
         session_timeout_s=session_timeout,
         faults=faults,
+        as_json=as_json,
     )
     try:
         run(settings)
@@ -158,7 +164,8 @@ def cameras(
     "--control", metavar="HOST:PORT", callback=_address, default=DEFAULT_CONTROL, show_default=True,
     help="The running city's --control.",
 )  # fmt: skip
-def fault(line: str, control: tuple[str, int]) -> None:
+@click.option("--json", "_as_json", is_flag=True, help="Print JSON, as is done in any case.")
+def fault(line: str, control: tuple[str, int], _as_json: bool) -> None:
     """Let cameras of a running city have FAULT now. Prints JSON: which ones.
 
     \b

@@ -1,3 +1,4 @@
+import json
 import signal
 import socket
 import subprocess
@@ -73,3 +74,29 @@ def test_control_is_for_this_machine_only(clip_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert "this machine only" in done.stderr
+
+
+def test_json_lines_tell_the_addresses_and_the_state(clip_path):
+    program = subprocess.Popen(
+        [*PROGRAM, "cameras", "--count", "3", "--video", str(clip_path("h264")),
+         "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        start = json.loads(program.stdout.readline())
+        assert start["event"] == "start"
+        assert start["address"] == start["first"].replace("camera-0001", "camera-NNNN")
+        assert start["last"].endswith("/camera-0003")
+        assert (start["codec"], start["width_px"], start["height_px"]) == ("h264", 320, 240)
+        done = CliRunner().invoke(
+            city, ["fault", "camera-0002:stall=1", "--json", "--control", start["control"]]
+        )
+        assert json.loads(done.output) == {"cameras": ["camera-0002"]}
+        program.send_signal(signal.SIGINT)
+        state = json.loads(program.stdout.readline())
+        assert (state["event"], state["cameras"], state["playing"]) == ("state", 3, 0)
+        assert program.wait(10) == 0
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
