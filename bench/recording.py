@@ -29,7 +29,7 @@ from recording_sides import FfmpegSide, FloorSide, KhuphoSide, PyAvSide, Side
 FOREIGN_CAMERAS = 40
 """As many as a core surely carries with ffmpeg or PyAV."""
 _SATURATED = 0.85
-_MARK_BYTES = BITS_PER_S // 8 // 2
+MARK_BYTES = BITS_PER_S // 8 // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ def main() -> None:
     frames_per_s, bytes_per_s = video_rate(video)
     window = Window(given.seconds, given.warm_up, frames_per_s, bytes_per_s)
     foreign = given.foreign_cameras or min(given.cameras, FOREIGN_CAMERAS)
-    mark_bytes = min(_MARK_BYTES, max(int(bytes_per_s / 2), 1))
+    mark_bytes = min(MARK_BYTES, max(int(bytes_per_s / 2), 1))
     known: dict[str, tuple[Side, int]] = {
         "floor": (FloorSide(mark_bytes), given.cameras),
         "khupho": (KhuphoSide(), given.cameras),

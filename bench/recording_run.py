@@ -17,6 +17,7 @@ from process_cost import CpuTime, cpu_time, memory_bytes, process_tree
 from recording_sides import Side, stop
 
 _START_PATIENCE_S = 90.0
+_POLL_S = 0.2
 _START_S = 6.0
 """So long all cameras record on average before the warm-up begins."""
 _LOOKED_AT = 8
@@ -148,7 +149,7 @@ def _wait_until(holds: Callable[[], bool], patience_s: float) -> bool:
     while not holds():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.5)
+        time.sleep(_POLL_S)
     return True
 
 
