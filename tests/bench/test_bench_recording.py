@@ -5,15 +5,9 @@ TINY = ("--seconds", 0.6, "--warm-up", 0, "--repeats", 1)
 
 def test_all_foreign_sides_record_every_frame(run_bench, bench_video):
     text, figures = run_bench(
-        "recording.py",
-        "--cameras",
-        2,
-        *TINY,
-        "--sides",
-        "floor,ffmpeg,pyav",
-        "--video",
-        bench_video,
-    )
+        "recording.py", "--cameras", 2, "--foreign-cameras", 1, *TINY,
+        "--sides", "floor,ffmpeg,pyav", "--video", bench_video,
+    )  # fmt: skip
     assert figures["complete"], text
     assert figures["sides"].keys() == {"floor", "ffmpeg", "pyav"}
     for name, side in figures["sides"].items():
