@@ -173,10 +173,11 @@ def test_a_small_disk_has_a_small_reserve() -> None:
 CAMERAS = ("a", "b", "c")
 
 
+Situation = tuple[dict[str, list[Stored]], dict[str, DaysPolicy], int, list[Hold], bool]
+
+
 @st.composite
-def situations(
-    draw: st.DrawFn,
-) -> tuple[dict[str, list[Stored]], dict[str, DaysPolicy], int, list[Hold], bool]:
+def situations(draw: st.DrawFn) -> Situation:
     stored = {}
     policies = {}
     for camera in CAMERAS:
