@@ -14,6 +14,7 @@ from khupho.commands.terminal import EXIT_CANCELLED
 _COMMANDS: dict[str, tuple[str, str]] = {
     "camera": ("khupho.commands.camera:camera", "Add, list, switch and remove cameras."),
     "city": ("khupho.city.command:city", "Simulated cameras, for trying and testing."),
+    "doctor": ("khupho.commands.doctor:doctor", "What is missing or weak on this machine."),
     "settings": ("khupho.commands.settings:settings", "Show and set the few settings."),
 }
 
