@@ -36,13 +36,26 @@ def _measure(city: RunningCity, seconds: float) -> tuple[CpuTime, float, dict[st
 
 
 def run(
-    video: Path, count: int, seconds: float, warm_up: float, burst_ms: int, repeats: int
+    video: Path,
+    count: int,
+    seconds: float,
+    warm_up: float,
+    burst_ms: int,
+    repeats: int,
+    mark_bytes: int,
 ) -> tuple[list[Window], int, int, int]:
     """One city, one receiver, `repeats` windows of `seconds`."""
     cores = plan_cores()
     receiver_program = str(Path(__file__).with_name("floor_receiver.py"))
     with running_city(video, count, cores.cameras, ("--burst-ms", str(burst_ms))) as city:
-        command = [sys.executable, receiver_program, city.url_pattern, str(count)]
+        command = [
+            sys.executable,
+            receiver_program,
+            city.url_pattern,
+            str(count),
+            "--mark-bytes",
+            str(mark_bytes),
+        ]
         receiver = subprocess.Popen(
             pinned(cores.measured, command), stdout=subprocess.PIPE, text=True
         )
@@ -68,6 +81,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--warm-up", type=float, default=4.0)
     parser.add_argument("--burst-ms", type=int, default=40)
+    parser.add_argument(
+        "--mark-bytes", type=int, default=125_000,
+        help="the receiver is woken when so much waits; 1: by every packet",
+    )  # fmt: skip
     parser.add_argument("--codec", choices=CODECS, default="h264")
     parser.add_argument("--video", type=Path, help="instead of the real street")
     parser.add_argument("--json", action="store_true", help="a last line of JSON")
@@ -75,8 +92,9 @@ def main() -> None:
     video = given.video or real_video(given.codec)
     print(describe_text(), flush=True)
     windows, memory, skipped, looked_at = run(
-        video, given.cameras, given.seconds, given.warm_up, given.burst_ms, given.repeats
-    )
+        video, given.cameras, given.seconds, given.warm_up, given.burst_ms, given.repeats,
+        given.mark_bytes,
+    )  # fmt: skip
     loads = [spent.cpu_s / elapsed for spent, elapsed, _state in windows]
     load = statistics.median(loads)
     playing = min(state["playing"] for _spent, _elapsed, state in windows)

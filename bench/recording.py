@@ -186,6 +186,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--codec", choices=CODECS, default="h264")
     parser.add_argument("--video", type=Path, help="instead of the real street")
     parser.add_argument("--sides", default="floor,khupho,ffmpeg,pyav", help="in what order")
+    parser.add_argument(
+        "--fresh-memory", action="store_true",
+        help="write into memory as the machine gives it, not into memory used before",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="a last line of JSON")
     return parser.parse_args()
 
@@ -194,7 +198,7 @@ def main() -> None:
     given = parse_arguments()
     video = given.video or real_video(given.codec)
     frames_per_s, bytes_per_s = video_rate(video)
-    window = Window(given.seconds, given.warm_up, frames_per_s, bytes_per_s)
+    window = Window(given.seconds, given.warm_up, frames_per_s, bytes_per_s, not given.fresh_memory)
     foreign = given.foreign_cameras or min(given.cameras, FOREIGN_CAMERAS)
     mark_bytes = min(MARK_BYTES, max(int(bytes_per_s / 2), 1))
     known: dict[str, tuple[Side, int]] = {

@@ -38,6 +38,8 @@ class Window:
     frames_per_s: float
     bytes_per_s: float
     """Of one camera's video."""
+    is_memory_used: bool = True
+    """Whether the recorder writes into memory that was used before (`memory_ballast`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def run_side(
     side: Side, city: RunningCity, count: int, window: Window, cores: frozenset[int]
 ) -> RunResult:
     """Measure one recorder with so many cameras. Raises `RunError` if it doesn't get going."""
-    filled_bytes = int(count * window.bytes_per_s * (window.seconds + window.warm_up + _START_S))
+    recorded_s = window.seconds + window.warm_up + _START_S
+    filled_bytes = int(count * window.bytes_per_s * recorded_s) if window.is_memory_used else 0
     with scratch_directory() as root, ballast(root, filled_bytes):
         directory = root / side.name
         directory.mkdir()
