@@ -6,6 +6,7 @@ socket interface and the page cache, in whatever language, can do with fewer cal
 
     floor_receiver.py --mark-bytes 125000 --directory DIR rtsp://127.0.0.1:8554/camera-%04d COUNT
 
+With --hash each batch is also hashed with SHA-256, as the archive's proof asks of a recorder.
 Without a directory what is received is thrown away: the receiver for measuring the cameras themselves.
 Prints `ready` when all cameras play; runs until SIGTERM or SIGINT, then prints a line of JSON.
 """
@@ -19,6 +20,7 @@ import resource
 import select
 import signal
 import socket
+from hashlib import sha256
 from pathlib import Path
 
 from rtsp_caller import play
@@ -30,8 +32,9 @@ _WAIT_S = 0.2
 class Floor:
     """Receives from all cameras into one scratch buffer, and writes each one's bytes to its file."""
 
-    def __init__(self, directory: Path | None, mark_bytes: int) -> None:
+    def __init__(self, directory: Path | None, mark_bytes: int, hashes: bool) -> None:
         self.is_stopped = False
+        self._hashes = hashes
         self.received_bytes = self.reads = 0
         self._directory = directory
         self._mark_bytes = mark_bytes
@@ -55,7 +58,7 @@ class Floor:
         """Until told to stop, or until every camera has hung up."""
         scratch = bytearray(SCRATCH_BYTES)
         view = memoryview(scratch)
-        cameras, poll, write = self._cameras, self._epoll.poll, os.write
+        cameras, poll, write, hashes = self._cameras, self._epoll.poll, os.write, self._hashes
         while cameras and not self.is_stopped:
             for number, _events in poll(_WAIT_S):
                 sock, file = cameras[number]
@@ -64,6 +67,8 @@ class Floor:
                     self._epoll.unregister(number)
                     del cameras[number]
                     continue
+                if hashes:
+                    sha256(view[:size]).digest()
                 if file >= 0:
                     write(file, view[:size])
                 self.reads += 1
@@ -76,10 +81,11 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("--directory", type=Path)
     parser.add_argument("--mark-bytes", type=int, default=125_000)
+    parser.add_argument("--hash", action="store_true")
     given = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(3 * given.count + 64, hard)), hard))
-    floor = Floor(given.directory, given.mark_bytes)
+    floor = Floor(given.directory, given.mark_bytes, given.hash)
 
     def stop(_number: int, _frame: object) -> None:
         floor.is_stopped = True

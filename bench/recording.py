@@ -185,7 +185,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--codec", choices=CODECS, default="h264")
     parser.add_argument("--video", type=Path, help="instead of the real street")
-    parser.add_argument("--sides", default="floor,khupho,ffmpeg,pyav", help="in what order")
+    parser.add_argument("--sides", default="floor,hashed,khupho,ffmpeg,pyav", help="in what order")
     parser.add_argument(
         "--fresh-memory", action="store_true",
         help="write into memory as the machine gives it, not into memory used before",
@@ -203,6 +203,7 @@ def main() -> None:
     mark_bytes = min(MARK_BYTES, max(int(bytes_per_s / 2), 1))
     known: dict[str, tuple[Side, int]] = {
         "floor": (FloorSide(mark_bytes), given.cameras),
+        "hashed": (FloorSide(mark_bytes, hashes=True), given.cameras),
         "khupho": (KhuphoSide(), given.cameras),
         "ffmpeg": (FfmpegSide(), foreign),
         "pyav": (PyAvSide(), foreign),

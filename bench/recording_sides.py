@@ -65,13 +65,13 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 class FloorSide:
-    """The recv-and-write floor (`floor_receiver.py`)."""
+    """The recv-and-write floor (`floor_receiver.py`), with or without hashing what is received."""
 
-    name = "floor"
-    what = "receive and write, nothing parsed"
-
-    def __init__(self, mark_bytes: int) -> None:
+    def __init__(self, mark_bytes: int, *, hashes: bool = False) -> None:
+        self.name = "hashed" if hashes else "floor"
+        self.what = "receive, SHA-256, write" if hashes else "receive and write, nothing parsed"
         self._mark_bytes = mark_bytes
+        self._hashes = hashes
 
     def start(
         self, city: RunningCity, count: int, directory: Path, cores: frozenset[int]
@@ -79,6 +79,7 @@ class FloorSide:
         command = [
             sys.executable, str(_BENCH / "floor_receiver.py"), city.url_pattern, str(count),
             "--directory", str(directory), "--mark-bytes", str(self._mark_bytes),
+            *(["--hash"] if self._hashes else []),
         ]  # fmt: skip
         return [subprocess.Popen(pinned(cores, command), stdout=subprocess.DEVNULL)]
 

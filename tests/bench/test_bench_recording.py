@@ -6,12 +6,12 @@ TINY = ("--seconds", 0.6, "--warm-up", 0, "--repeats", 1)
 def test_all_foreign_sides_record_every_frame(run_bench, bench_video):
     text, figures = run_bench(
         "recording.py", "--cameras", 2, "--foreign-cameras", 1, *TINY,
-        "--sides", "floor,ffmpeg,pyav", "--video", bench_video,
+        "--sides", "hashed,ffmpeg,pyav", "--video", bench_video,
     )  # fmt: skip
     assert figures["complete"], text
-    assert figures["sides"].keys() == {"floor", "ffmpeg", "pyav"}
+    assert figures["sides"].keys() == {"hashed", "ffmpeg", "pyav"}
     for name, side in figures["sides"].items():
-        assert side["cameras"] == (2 if name == "floor" else 1)
+        assert side["cameras"] == (2 if name == "hashed" else 1)
         assert side["problems"] == []
         assert side["us_per_camera_second"] > 0
         assert side["cameras_per_core"] > 0
