@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from khupho.archive.events import CloseCause
@@ -20,6 +21,8 @@ from khupho.units import US_PER_MS, US_PER_S
 SEAM_US = 200 * US_PER_MS
 """Segments that follow each other closer than that are one unbroken run: a camera never comes back
 sooner after a break, and the anchors of two segments differ by less."""
+GAP_US = 20 * US_PER_MS
+"""Missing time as long as that is told, shorter than any picture."""
 
 
 class StoredFragment(NamedTuple):
@@ -77,7 +80,7 @@ class SegmentCut:
     """Of the first fragment: the key frame that decoding begins with."""
     stop_sample: int
     """Of the last fragment, exclusive."""
-    samples: int
+    shown_samples: int
     first_dts: int
     first_shift: int
     """Composition offset of the first sample."""
@@ -139,7 +142,8 @@ class _Line:
 
 
 def _ticks(us: int, timescale: int) -> int:
-    return us * timescale // US_PER_S
+    """Rounded up, so that the microseconds told of a picture find that picture again."""
+    return -(-us * timescale // US_PER_S)
 
 
 def _us(ticks: int, timescale: int) -> int:
@@ -180,7 +184,7 @@ def cut_segment(segment: StoredSegment, start_utc_us: int, end_utc_us: int) -> S
         stop_fragment=last_fragment + 1,
         first_sample=key - line.first_of[first_fragment],
         stop_sample=stop_sample,
-        samples=stop - key,
+        shown_samples=sum(shown_time <= time < end_time for time in line.times[key:stop]),
         first_dts=first_dts,
         first_shift=line.times[key] + edit - first_dts,
         decode_span=line.dts[stop - 1] - first_dts,
@@ -241,8 +245,8 @@ class PlacedCut:
     """A cut and where it lies on the clip's own line (time scale of the first cut)."""
 
     cut: SegmentCut
-    last_duration: int
-    """Of its last sample: until the next cut's first sample, or until the clip's end."""
+    length: int
+    """From its first sample's decoding to the next cut's, or to the clip's end."""
     format_index: int
 
 
@@ -270,18 +274,17 @@ def place(cuts: Sequence[SegmentCut]) -> ClipLine:
     for index, cut in enumerate(cuts):
         if cut.format not in formats:
             formats.append(cut.format)
-        last_dts = begin + cut.decode_span
+        begun = begin
         if index + 1 < len(cuts):
             following = cuts[index + 1]
             # Its first shown picture stands at its true time; decoding begins before that.
             begin = edit + _ticks(following.start_utc_us - origin_utc_us, timescale)
-            begin -= following.shown_time
+            begin = max(begin - following.shown_time, begun + cut.decode_span + 1)
         else:
             # What is shown lasts as long as the media, less what lies before the edit; that counts
             # from the first sample's composition offset (`khupho.media.progressive`).
             begin += cut.end_time - cuts[0].first_shift
-        begin = max(begin, last_dts + 1)
-        placed.append(PlacedCut(cut, begin - last_dts, formats.index(cut.format)))
+        placed.append(PlacedCut(cut, begin - begun, formats.index(cut.format)))
     return ClipLine(
         tuple(placed), tuple(formats), timescale, edit, origin_utc_us, cuts[-1].end_utc_us
     )
@@ -294,20 +297,28 @@ def sample_runs(segment: StoredSegment, placed: PlacedCut) -> Iterator[SampleRun
     for index, fragment in enumerate(chosen):
         header = fragment.header
         first = cut.first_sample if index == 0 else 0
-        is_last = index + 1 == len(chosen)
-        stop = cut.stop_sample if is_last else len(header.sizes)
-        durations = list(header.durations[first:stop])
-        if is_last:
-            durations[-1] = placed.last_duration
-        else:
+        stop = cut.stop_sample if index + 1 == len(chosen) else len(header.sizes)
+        begun = header.base_decode_time_90k - cut.first_dts
+        times = list(accumulate(header.durations, initial=begun))[first : stop + 1]
+        if index + 1 < len(chosen):
             # A jump of the media line lengthens the last picture before it.
-            gap = chosen[index + 1].header.base_decode_time_90k - header.end_decode_time_90k
-            durations[-1] = max(durations[-1] + gap, 0)
+            times[-1] = chosen[index + 1].header.base_decode_time_90k - cut.first_dts
+        else:
+            times[-1] = placed.length
+        # The last pictures' references may be decoded later than the clip's end: they are decoded
+        # at the end then, and keep their time of presentation.
+        held = [min(time, placed.length) for time in times]
+        shifts = header.ctts[first:stop] if header.ctts else None
+        if shifts is not None and held[-2] != times[-2]:
+            shifts = tuple(
+                shift + time - at
+                for shift, time, at in zip(shifts, times[:-1], held[:-1], strict=True)
+            )
         yield SampleRun(
-            durations,
+            [max(later - time, 0) for time, later in pairwise(held)],
             header.sizes[first:stop],
             header.is_key[first:stop],
-            header.ctts[first:stop] if header.ctts else None,
+            shifts,
             format=placed.format_index,
         )
 
