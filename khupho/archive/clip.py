@@ -223,14 +223,17 @@ def jumps_of(segment: StoredSegment) -> Iterator[MediaJump]:
         previous = fragment
 
 
-def unbroken_runs(cuts: Sequence[SegmentCut]) -> list[list[SegmentCut]]:
-    """Cuts, in order of time, grouped so that within a group footage has no gap and one format."""
+def runs_of(cuts: Sequence[SegmentCut], *, joined: bool) -> list[list[SegmentCut]]:
+    """Cuts, in order of time, grouped into what becomes one file each.
+
+    Within a group footage has one format (browsers stop at a change of it) and, unless `joined`, no gap.
+    """
     runs: list[list[SegmentCut]] = []
     for cut in cuts:
         last = runs[-1][-1] if runs else None
         if (
             last is not None
-            and abs(cut.start_utc_us - last.end_utc_us) <= SEAM_US
+            and (joined or abs(cut.start_utc_us - last.end_utc_us) <= SEAM_US)
             and cut.format == last.format
             and cut.timescale == last.timescale
         ):
@@ -247,7 +250,6 @@ class PlacedCut:
     cut: SegmentCut
     length: int
     """From its first sample's decoding to the next cut's, or to the clip's end."""
-    format_index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ class ClipLine:
     """The cuts of one file, on one media line that begins at 0."""
 
     placed: tuple[PlacedCut, ...]
-    formats: tuple[TrackFormat, ...]
+    format: TrackFormat
     timescale: int
     edit_media_time: int
     """Where the presentation begins: players show nothing earlier."""
@@ -264,16 +266,13 @@ class ClipLine:
 
 
 def place(cuts: Sequence[SegmentCut]) -> ClipLine:
-    """Put cuts behind each other so that each begins at its true time after the first."""
-    formats: list[TrackFormat] = []
+    """Put cuts of one format behind each other, each at its true time after the first."""
     timescale = cuts[0].timescale
     origin_utc_us = cuts[0].start_utc_us
     edit = cuts[0].shown_time
     placed = []
     begin = 0
     for index, cut in enumerate(cuts):
-        if cut.format not in formats:
-            formats.append(cut.format)
         begun = begin
         if index + 1 < len(cuts):
             following = cuts[index + 1]
@@ -284,9 +283,9 @@ def place(cuts: Sequence[SegmentCut]) -> ClipLine:
             # What is shown lasts as long as the media, less what lies before the edit; that counts
             # from the first sample's composition offset (`khupho.media.progressive`).
             begin += cut.end_time - cuts[0].first_shift
-        placed.append(PlacedCut(cut, begin - begun, formats.index(cut.format)))
+        placed.append(PlacedCut(cut, begin - begun))
     return ClipLine(
-        tuple(placed), tuple(formats), timescale, edit, origin_utc_us, cuts[-1].end_utc_us
+        tuple(placed), cuts[0].format, timescale, edit, origin_utc_us, cuts[-1].end_utc_us
     )
 
 
@@ -319,7 +318,6 @@ def sample_runs(segment: StoredSegment, placed: PlacedCut) -> Iterator[SampleRun
             header.sizes[first:stop],
             header.is_key[first:stop],
             shifts,
-            format=placed.format_index,
         )
 
 

@@ -102,7 +102,7 @@ def write_progressive(
             blemishes.take(segment, placed.cut)
             yield from sample_runs(segment, placed)
 
-    track = ProgressiveTrack(line.formats, line.timescale, 0, line.edit_media_time)
+    track = ProgressiveTrack((line.format,), line.timescale, 0, line.edit_media_time)
     try:
         made = progressive_header([track], runs(), creation_utc_s=line.start_utc_us // US_PER_S)
     except BoxError as error:

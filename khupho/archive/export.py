@@ -3,7 +3,8 @@
 A clip begins exactly at the picture that stands at the asked start (decoding begins at the key frame
 before it; an edit list hides what lies between) and ends at the asked end. Footage with gaps becomes one
 file for each unbroken run, or with `joined` one file in which the last picture before a gap stands until
-footage goes on, so that time stays true. Beside each file a report tells what it holds and lacks.
+footage goes on, so that time stays true. A change of format begins another file in any case. Beside each
+file a report tells what it holds and lacks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from khupho.archive.clip import GAP_US, SegmentCut, cut_segment, data_ranges, unbroken_runs
+from khupho.archive.clip import GAP_US, SegmentCut, cut_segment, data_ranges, runs_of
 from khupho.archive.clip_files import (
     ExportCancelledError,
     ExportError,
@@ -115,7 +116,7 @@ def export_clip(
     if request.whole_fragments:
         groups = [[cut] for cut in cuts]
     else:
-        groups = [list(cuts)] if request.joined else unbroken_runs(cuts)
+        groups = runs_of(cuts, joined=request.joined)
     check_room(request.out.parent, total_bytes)
     done_bytes = 0
 
@@ -220,7 +221,7 @@ def _report(
         "start": format_utc(part.start_utc_us),
         "end": format_utc(part.end_utc_us),
         "frames": part.frames,
-        "formats": [format_fields(one) for one in dict.fromkeys(cut.format for cut in part.cuts)],
+        **format_fields(part.cuts[0].format),
         "segments": [
             {
                 "path": cut.relative_path,
