@@ -118,6 +118,11 @@ def _spans(spans: Iterable[MediaJump]) -> list[dict[str, str]]:
     return [{"start": format_utc(start), "end": format_utc(end)} for start, end in spans]
 
 
+def cause_text(cause: CloseCause | None) -> str:
+    """Why there is no footage after a segment, in plain words; None where it is still written."""
+    return _CAUSES[cause] if cause is not None else "not recorded yet"
+
+
 def gaps_of(
     cuts: Sequence[SegmentCut], start_utc_us: int, end_utc_us: int, least_us: int
 ) -> list[Gap]:
@@ -129,7 +134,7 @@ def gaps_of(
         if cut.start_utc_us - now_us > least_us:
             gaps.append(Gap(now_us, cut.start_utc_us, cause))
         now_us = max(now_us, cut.end_utc_us)
-        cause = _CAUSES[cut.cause] if cut.cause is not None else "not recorded yet"
+        cause = cause_text(cut.cause)
     if end_utc_us - now_us > least_us:
         gaps.append(Gap(now_us, end_utc_us, cause))
     return gaps
