@@ -204,7 +204,7 @@ class RtspClient:
         elif request.method == "DESCRIBE":
             self._describe_answered(reply, now_us)
         elif request.method == "SETUP":
-            self._setup_answered(request, reply, now_us)
+            self._setup_answered(reply, now_us)
         elif request.method == "PLAY":
             self._play_answered(reply, now_us)
 
@@ -303,7 +303,7 @@ class RtspClient:
             transport = ask_interleaved(channel)
         self._ask(_Request("SETUP", self._controls.pop(0), [("Transport", transport)]), now_us)
 
-    def _setup_answered(self, request: _Request, reply: Reply, now_us: int) -> None:
+    def _setup_answered(self, reply: Reply, now_us: int) -> None:
         if reply.status in _TRY_OTHER_CONTROL and self._controls:
             self._ask_set_up(now_us)
             return
@@ -397,5 +397,3 @@ class RtspClient:
         )
         self._pending = request
         self._deadline_us = now_us + ANSWER_PATIENCE_US
-
-
