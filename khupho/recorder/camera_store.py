@@ -18,9 +18,9 @@ from typing import Literal
 
 import msgspec
 
+from khupho.durable_file import replace_file
 from khupho.errors import Fault, KhuphoError
 from khupho.recorder.camera_url import MAX_URL_CHARACTERS, part_url, whole_url
-from khupho.recorder.durable_file import replace_file
 from khupho.recorder.secrets import Login, LoginSealer
 from khupho.units import format_utc
 

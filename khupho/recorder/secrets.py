@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from khupho.durable_file import create_file
 from khupho.errors import Fault, KhuphoError
-from khupho.recorder.durable_file import create_file
 
 SECRET_KEY_NAME = "secret.key"  # noqa: S105 - a file's name
 SIGNING_KEY_NAME = "signing.key"

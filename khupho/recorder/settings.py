@@ -11,8 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from khupho.durable_file import replace_file
 from khupho.errors import Fault, KhuphoError
-from khupho.recorder.durable_file import replace_file
 
 SETTINGS_NAME = "settings.json"
 VERSION = 1
