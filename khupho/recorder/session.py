@@ -15,7 +15,7 @@ from khupho.media.samples import SampleBatch
 from khupho.recorder.connect import ConnectError, explain
 from khupho.recorder.handshake import Connection, leave, shake_hands
 from khupho.recorder.measure import SessionMeasures
-from khupho.recorder.source import SourceConfig
+from khupho.recorder.source import SourceConfig, unexpected
 from khupho.units import US_PER_MS, US_PER_S
 from khupho.wire.rtp.datagram_reader import DatagramReader
 from khupho.wire.rtp.feed import Feed
@@ -160,7 +160,9 @@ class Session:
         except KhuphoError as error:
             self._end(error)
         except OSError as error:
-            self._end(explain(error, f"{self._client.url.authority}"))
+            self._end(explain(error, self._client.url.authority))
+        except Exception as error:  # noqa: BLE001 - one camera's bug must disturb no other
+            self._end(unexpected(error, self.config))
 
     def _read_media(self) -> None:
         scratch = self._scratch
@@ -276,9 +278,13 @@ class Session:
             half_second = self.measures.bits_per_s // 8 // _MARK_SHARE
             wanted = max(_LEAST_MARK_BYTES, min(_MOST_MARK_BYTES, half_second))
         if abs(wanted - self._mark_bytes) * 8 > self._mark_bytes:
-            self._mark_bytes = wanted
-            with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            self._mark(wanted)
+
+    def _mark(self, size_bytes: int) -> None:
+        """The kernel wakes the loop once so much has come."""
+        self._mark_bytes = size_bytes
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size_bytes)
 
     # Sending and ending
 
@@ -310,16 +316,28 @@ class Session:
         stopped = not self.ended.done()
         if stopped:
             self._end(ConnectError("Stopped", fault=Fault.USER))
+        self._finish_reading()
         cause = CloseCause.STOPPED if stopped else CloseCause.CONNECTION
         now = self._arrival()
         for writer in self._writers.values():
             writer.close(cause, now)
         try:
+            self._mark(1)  # or the answer to TEARDOWN would wait for half a second of media
             await leave(self._sock, self._client, self._clock)
         finally:
             self._sock.close()
             if self._datagrams is not None:
                 self._datagrams.close()
+
+
+    def _finish_reading(self) -> None:
+        """Hand on the access unit that is whole but was carried over, waiting for the next one."""
+        try:
+            self._taken((self._datagram_reader or self._reader).finish())
+        except KhuphoError:
+            return  # what ended the session stands in the carried bytes too
+        except Exception as error:  # noqa: BLE001 - the writers must be closed whatever happens
+            unexpected(error, self.config)
 
 
 def _spec(track: SetUpTrack) -> TrackSpec:

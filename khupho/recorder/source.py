@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from khupho.clock import Clock
-from khupho.errors import KhuphoError
+from khupho.errors import Fault, KhuphoError
 from khupho.recorder.backoff import Backoff
+from khupho.recorder.camera_url import redact
 from khupho.recorder.logs import StreamLog
 from khupho.recorder.measure import SessionMeasures
 from khupho.recorder.snapshot import Phase, StreamSnapshot, Trouble
@@ -20,6 +22,8 @@ _STABLE_US = 20 * US_PER_S
 """Media must flow this long before a failure counts as a new one: a camera that dies after two
 seconds each time is not hammered."""
 
+logger = logging.getLogger("khupho.recorder.source")
+
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
@@ -28,8 +32,8 @@ class SourceConfig:
     camera: str
     stream: str
     """`main` or `sub`."""
-    url: str
-    """RTSP address without name and password."""
+    url: str = field(repr=False)
+    """RTSP address; what the device wants inside it may be a password."""
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     transport: str = "auto"
@@ -114,11 +118,14 @@ class Source:
             session = await self._opener(self.config)
         except KhuphoError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - a bug met by one camera must not end its recording
+            return unexpected(error, self.config)
         began_us = self._clock.mono_us()
         self.session = session
         self._enter(Phase.PLAYING)
         try:
-            failure = await session.ended
+            # Shielded: stopping the source cancels the waiting, not the session's own end.
+            failure = await asyncio.shield(session.ended)
         finally:
             self.session = None
             self._last = session.measures
@@ -135,7 +142,9 @@ class Source:
 
     def _report(self, failure: KhuphoError) -> None:
         since = self._trouble.since_utc_us if self._trouble else self._clock.utc_us()
-        self._trouble = Trouble(failure.fault, failure.what, failure.where, failure.advice, since)
+        self._trouble = Trouble(
+            failure.fault, redact(failure.what), redact(failure.where), redact(failure.advice), since
+        )
         self._log.warning(failure.fault.value, str(failure))
 
     def _enter(self, phase: Phase) -> None:
@@ -170,3 +179,20 @@ class Source:
             next_try_utc_us=self._next_try_utc_us,
             audio_note=measures.audio_note,
         )
+
+
+def unexpected(error: Exception, config: SourceConfig) -> KhuphoError:
+    """A fault of this program, met by one camera: logged whole, told, and survived."""
+    logger.error(
+        "A fault of this program at %s/%s",
+        config.camera,
+        config.stream,
+        exc_info=error,
+        extra={"camera": config.camera, "stream": config.stream, "cause": Fault.KHUPHO.value},
+    )
+    return KhuphoError(
+        f"This program failed: {type(error).__name__}",
+        where=f"{config.camera}/{config.stream}",
+        advice="It is tried again by itself; please report the lines of its log",
+        fault=Fault.KHUPHO,
+    )
