@@ -1,0 +1,59 @@
+"""VLC as a player: every picture that it shows is written to a file, and counted."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from child_process import ChildProcess, until
+
+RATE = 8
+"""The film is played that much faster; nothing may be dropped for being late."""
+PATIENCE_S = 60.0
+_FRAME = b"FRAME\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What VLC showed."""
+
+    pictures: int
+    complaints: list[str]
+
+
+def is_here() -> bool:
+    """Whether this machine has it (Debian: vlc-bin, vlc-plugin-base)."""
+    return shutil.which("cvlc") is not None
+
+
+def show(path: Path) -> Shown:
+    """Play the video of a file to its end."""
+    with tempfile.TemporaryDirectory(prefix="khupho-vlc-") as home:
+        Path(home).chmod(0o777)
+        film, pictures = Path(home) / "film.mp4", Path(home) / "pictures.y4m"
+        shutil.copy(path, film)
+        film.chmod(0o644)
+        command = [
+            "cvlc", "-I", "dummy", "--no-audio", "--vout", "yuv", "--yuv-file", str(pictures),
+            "--avcodec-hw", "none", "--no-drop-late-frames", "--no-skip-frames",
+            "--rate", str(RATE), "--play-and-exit", str(film),
+        ]  # fmt: skip
+        with ChildProcess(command, env={"HOME": home}, as_nobody=True) as child:
+            until(lambda: child.returncode is not None, f"VLC to play {path}", PATIENCE_S)
+            said = child.said().splitlines()
+        return Shown(_count(pictures), [line for line in said if "error" in line])
+
+
+def _count(path: Path) -> int:
+    """Pictures in a YUV4MPEG2 file: a line for the file, then a line and the bytes for each picture."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        head = file.readline()
+        fields = {part[:1]: part[1:] for part in head.split()[1:]}
+        width, height = int(fields[b"W"]), int(fields[b"H"])
+    half = (width + 1) // 2 * ((height + 1) // 2)
+    picture_bytes = len(_FRAME) + width * height + 2 * half
+    return (path.stat().st_size - len(head)) // picture_bytes
