@@ -62,6 +62,14 @@ class DecodeTimes:
         self._last = dts
         return dts
 
+    def peek(self, pts_90k: int) -> int:
+        """What `push` would give for this picture; nothing changes. Not before the first picture."""
+        if self._count < self.reorder_frames:
+            dts = self._start + self._count * self._frame_duration
+        else:
+            dts = min(self._waiting[0], pts_90k) if self._waiting else pts_90k
+        return dts if self._last is None or dts > self._last else self._last + 1
+
 
 def observed_reorder(pts_list: Iterable[int]) -> int:
     """How deep presentation times in decoding order show pictures to be reordered, at most 16.

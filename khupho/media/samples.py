@@ -37,3 +37,6 @@ class SampleBatch:
     next_pts_90k: int | None = None
     """Presentation time of the access unit that has begun after the last sample, if one has."""
     size_bytes: int = 0
+    next_lost_packets: int = 0
+    """Packets known to be lost between the last sample and that access unit: then the time up to it isn't
+    all the last sample's. The next sample tells them again, in its own `lost_packets`."""

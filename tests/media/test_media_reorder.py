@@ -48,6 +48,15 @@ def test_leading_pictures_after_joining():
     assert all(a < b for a, b in pairwise(dts))
 
 
+@given(st.integers(0, 4), st.lists(st.integers(0, 50), min_size=1, max_size=20))
+def test_peeking_tells_the_next(depth: int, pts: list[int]):
+    times = DecodeTimes(depth)
+    times.push(0)
+    for p in pts:
+        told = times.peek(p)
+        assert told == times.push(p)
+
+
 def test_refusals():
     for depth, duration in ((-1, 1), (MAX_REORDER_FRAMES + 1, 1), (1, 0)):
         with pytest.raises(ValueError):
