@@ -83,13 +83,24 @@ def config_of_fmtp(text: str) -> bytes:
     A trailing `;`, quotes and spaces are taken off. Raises `AudioConfigError` if the rest is not
     hexadecimal.
     """
-    digits = text.strip(" \t\r\n;\"'")
+    digits = text.strip(" \t\r\n;\"'").removeprefix("0x").removeprefix("0X")
     if len(digits) > 2 * _MAX_CONFIG_BYTES:
         raise AudioConfigError(f"an AAC configuration of {len(digits)} digits")
     try:
         return bytes.fromhex(digits)
     except ValueError as e:
         raise AudioConfigError(f"the AAC configuration {digits!r} is not hexadecimal") from e
+
+
+def config_of_rate(sampling_hz: int, channels: int) -> bytes:
+    """The AudioSpecificConfig of AAC-LC, for devices that tell only rate and channels.
+
+    Raises `AudioConfigError` where those are none of AAC's.
+    """
+    code = next((code for code, count in _CHANNELS.items() if count == channels), 0)
+    if sampling_hz not in _RATES_HZ or not code:
+        raise AudioConfigError(f"AAC of {sampling_hz} Hz and {channels} channels")
+    return (2 << 11 | _RATES_HZ.index(sampling_hz) << 7 | code << 3).to_bytes(2, "big")
 
 
 def audio_format(config: bytes | str) -> AudioFormat:

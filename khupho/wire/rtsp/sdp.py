@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from khupho.wire.rtsp.errors import RtspError
 
@@ -11,6 +12,8 @@ MAX_SDP_BYTES = 256 * 1024
 MAX_MEDIA = 32
 _MAX_LINES = 2_000
 
+_VIDEO = ("H264", "H265")
+_AUDIO = ("MPEG4-GENERIC", "PCMU", "PCMA")
 _STATIC_PAYLOADS = {
     0: ("PCMU", 8_000, 1),
     8: ("PCMA", 8_000, 1),
@@ -18,7 +21,23 @@ _STATIC_PAYLOADS = {
 }
 """Payload types that need no rtpmap (RFC 3551 section 6); only those a camera sends."""
 
+_NAMES = {
+    "AVC": "H264",
+    "AVC1": "H264",
+    "H.264": "H264",
+    "HEVC": "H265",
+    "HEV1": "H265",
+    "HVC1": "H265",
+    "H.265": "H265",
+    "G711U": "PCMU",
+    "G711A": "PCMA",
+}
+"""Names that devices write for a registered one."""
+
+_LINE = re.compile(r"\s*([A-Za-z])\s*=(.*)", re.S)
 _RTPMAP = re.compile(r"^\s*(\d{1,3})\s+([^/\s]{1,60})\s*(?:/\s*(\d{1,9}))?\s*(?:/\s*(\d{1,3}))?")
+_FMTP = re.compile(r"\s*(?:(\d{1,3})(?![\d=]))?[\s;:,]*(.*)", re.S)
+_SPROP = re.compile(r"(sprop-[a-z-]{3,20})\s*=\s*([^;]{1,8192})", re.I)
 _RATE = re.compile(r"\d{1,4}(?:\.\d{1,9})?")
 
 
@@ -30,7 +49,7 @@ class MediaDescription:
     """`video`, `audio`, `application`, or whatever the device wrote, in lower case."""
     protocol: str
     payload_type: int
-    """The first one offered, or the first that an rtpmap describes."""
+    """The one that is taken: the first offered that can be recorded, else the first; -1 unknown."""
     encoding: str = ""
     """Upper case: `H264`, `H265`, `MPEG4-GENERIC`, `PCMU` …; empty if unknown."""
     clock_hz: int = 0
@@ -57,24 +76,40 @@ class SessionDescription:
     media: list[MediaDescription] = field(default_factory=list)
 
     def video(self) -> MediaDescription | None:
-        """The first video track whose codec can be recorded, else the first video track."""
+        """The first track that can be recorded, called video or not; else the first video track."""
+        usable = [media for media in self.media if media.encoding in _VIDEO]
+        # Devices mark what they send as they like, but `inactive` is only said of what is off.
+        usable.sort(key=lambda media: (media.direction == "inactive", media.kind != "video"))
         videos = [media for media in self.media if media.kind == "video"]
-        usable = (media for media in videos if media.encoding in ("H264", "H265"))
-        return next(usable, videos[0] if videos else None)
+        return next(iter(usable + videos), None)
 
     def audio(self) -> MediaDescription | None:
         """The first audio track that comes from the camera and can be recorded, if any."""
-        known = ("MPEG4-GENERIC", "PCMU", "PCMA")
         for wanted_direction in (False, True):
             for media in self.media:
                 # Some devices mark their only, sending, track as back channel (quirk 48).
                 if (
                     media.kind == "audio"
-                    and media.encoding in known
+                    and media.encoding in _AUDIO
                     and media.is_back_channel is wanted_direction
                 ):
                     return media
         return None
+
+
+class _Attribute(NamedTuple):
+    media: MediaDescription | None
+    """The section it stands in; None before the first."""
+    name: str
+    text: str
+
+
+class _Rtpmap(NamedTuple):
+    media: MediaDescription
+    payload_type: int
+    encoding: str
+    clock_hz: int
+    channels: int
 
 
 def parse_sdp(body: bytes) -> SessionDescription:
@@ -83,16 +118,19 @@ def parse_sdp(body: bytes) -> SessionDescription:
         raise RtspError("The camera's description of its stream is too long")
     session = SessionDescription()
     media: MediaDescription | None = None
-    attributes: list[tuple[MediaDescription | None, str, str]] = []
-    for line in body.decode("utf-8", "replace").splitlines()[:_MAX_LINES]:
-        kind, equals, value = line.strip().partition("=")
-        if equals and kind.strip() == "m":
-            media = _media(value)
+    attributes: list[_Attribute] = []
+    text = body.replace(b"\0", b"").decode("utf-8", "replace")
+    for line in re.split(r"[\r\n]+", text, maxsplit=_MAX_LINES)[:_MAX_LINES]:
+        match = _LINE.match(line)
+        if match is None:
+            _continue_fmtp(attributes, line)
+        elif match[1] in "mM":
+            media = _media(match[2])
             if media is not None and len(session.media) < MAX_MEDIA:
                 session.media.append(media)
-        elif equals and kind.strip() == "a":
-            name, _, text = value.partition(":")
-            attributes.append((media, name.strip().lower(), text.strip()))
+        elif match[1] in "aA":
+            name, _, value = match[2].partition(":")
+            attributes.append(_Attribute(media, name.strip().lower(), value.strip()))
     if not session.media:
         raise RtspError(
             "The camera describes no stream",
@@ -102,30 +140,36 @@ def parse_sdp(body: bytes) -> SessionDescription:
     return session
 
 
+def _continue_fmtp(attributes: list[_Attribute], line: str) -> None:
+    """A line that is none continues an fmtp that the device broke in two (quirk 53)."""
+    if attributes and attributes[-1].name == "fmtp":
+        last = attributes[-1]
+        attributes[-1] = last._replace(text=(last.text + line.strip())[: 64 * 1024])
+
+
 def _media(value: str) -> MediaDescription | None:
     words = value.split()
     if len(words) < 3:
         return None
+    # Seven bits is what a packet has room for.
     offered = tuple(
-        int(word) for word in words[3:20] if word.isascii() and word.isdigit() and len(word) < 4
+        int(word) & 0x7F
+        for word in words[3:40]
+        if word.isascii() and word.isdigit() and len(word) < 4
     )
-    payload_type = offered[0] if offered else -1
-    media = MediaDescription(words[0].lower(), words[2].upper(), payload_type, offered=offered)
-    if payload_type in _STATIC_PAYLOADS:
-        media.encoding, media.clock_hz, media.channels = _STATIC_PAYLOADS[payload_type]
-    return media
+    return MediaDescription(
+        words[0].lower(), words[2].upper(), offered[0] if offered else -1, offered=offered
+    )
 
 
-def _apply(
-    session: SessionDescription, attributes: list[tuple[MediaDescription | None, str, str]]
-) -> None:
-    described: set[int] = set()
+def _apply(session: SessionDescription, attributes: list[_Attribute]) -> None:
+    maps: list[_Rtpmap] = []
     for media, name, text in attributes:
-        if media is None:
+        if name == "rtpmap":
+            maps += _rtpmap(session, media, text)
+        elif media is None:
             if name == "control":
                 session.control = text
-        elif name == "rtpmap":
-            _rtpmap(media, text, described)
         elif name == "control":
             media.control = media.control or text
         elif name in ("sendonly", "recvonly", "sendrecv", "inactive"):
@@ -134,42 +178,103 @@ def _apply(
             match = _RATE.search(text)
             if match and float(match[0]) > 0:
                 media.frame_rate = float(match[0])
-    for media, name, text in attributes:
-        if media is not None and name == "fmtp":
-            _fmtp(session, media, text)
+    for media in session.media:
+        _choose_payload(media, [entry for entry in maps if entry.media is media])
+    _apply_fmtp(session, [entry for entry in attributes if entry.name == "fmtp"])
+    for media in session.media:
+        if not media.encoding and media.kind == "video":
+            _guess_codec(media)
 
 
-def _rtpmap(media: MediaDescription, text: str, described: set[int]) -> None:
+def _owner(
+    session: SessionDescription, media: MediaDescription | None, payload_type: int
+) -> MediaDescription | None:
+    """Whose attribute it is: its section's, or that of the track which offers the payload type
+    (quirk 12), or its section's all the same."""
+    if media is not None and (payload_type in media.offered or not media.offered):
+        return media
+    return next((m for m in session.media if payload_type in m.offered), media)
+
+
+def _rtpmap(
+    session: SessionDescription, media: MediaDescription | None, text: str
+) -> list[_Rtpmap]:
     match = _RTPMAP.match(text)
-    if match is None:
-        return
-    payload_type = int(match[1])
-    if id(media) in described or (media.offered and payload_type not in media.offered):
-        return
-    encoding = {"HEVC": "H265", "AVC": "H264", "G711U": "PCMU", "G711A": "PCMA"}.get(
-        match[2].upper(), match[2].upper()
-    )
+    owner = _owner(session, media, int(match[1]) & 0x7F) if match else None
+    if match is None or owner is None:
+        return []
+    payload_type = int(match[1]) & 0x7F
+    encoding = _NAMES.get(match[2].upper(), match[2].upper())
     if payload_type == 8 and encoding == "PCMU":
         encoding = "PCMA"  # the static number wins over a wrong name (RFC 3551 table 4)
-    described.add(id(media))
-    media.payload_type = payload_type
-    media.encoding = encoding
-    media.clock_hz = int(match[3] or 0) or (90_000 if media.kind == "video" else 8_000)
-    media.channels = int(match[4] or 1) or 1
+    clock_hz = int(match[3] or 0) or (90_000 if owner.kind == "video" else 8_000)
+    if encoding in _VIDEO:
+        clock_hz = 90_000  # whatever is written (RFC 6184 section 8.2.1, RFC 7798 section 7.2.1)
+    return [_Rtpmap(owner, payload_type, encoding, clock_hz, int(match[4] or 1) or 1)]
 
 
-def _fmtp(session: SessionDescription, media: MediaDescription, text: str) -> None:
-    number, _, parameters = text.partition(" ")
+def _choose_payload(media: MediaDescription, maps: list[_Rtpmap]) -> None:
+    """Take the first payload type offered that can be recorded, else the first that is known."""
+    mapped = {entry.payload_type for entry in maps}
+    static = [
+        _Rtpmap(media, number, *_STATIC_PAYLOADS[number])
+        for number in media.offered
+        if number in _STATIC_PAYLOADS and number not in mapped
+    ]
+    # An rtpmap whose number is not offered describes the track only where nothing else does.
+    listed = [entry for entry in maps + static if entry.payload_type in media.offered]
+    known = listed or maps[:1]
+    if not known:
+        return
+    wanted = _AUDIO if media.kind == "audio" else _VIDEO
+
+    def rank(entry: _Rtpmap) -> tuple[bool, int]:
+        place = media.offered.index(entry.payload_type) if listed else 0
+        return entry.encoding not in wanted, place
+
+    chosen = min(known, key=rank)
+    if listed or not media.offered:
+        media.payload_type = chosen.payload_type
+    media.encoding, media.clock_hz, media.channels = chosen[2:]
+
+
+def _apply_fmtp(session: SessionDescription, attributes: list[_Attribute]) -> None:
+    loose: list[tuple[MediaDescription, dict[str, str]]] = []
+    for media, _name, text in attributes:
+        match = _FMTP.match(text)
+        if match is None:
+            continue
+        payload_type = int(match[1]) & 0x7F if match[1] else -1
+        owner = media if payload_type < 0 else _owner(session, media, payload_type)
+        values = _parameters(match[2])
+        if owner is None or not values:
+            continue
+        if payload_type == owner.payload_type:
+            owner.fmtp = {**owner.fmtp, **values}
+        elif payload_type not in owner.offered:
+            loose.append((owner, values))
+    for owner, values in loose:
+        # A number that nobody offers: better than no parameters at all (quirk 12).
+        owner.fmtp = owner.fmtp or values
+
+
+def _parameters(text: str) -> dict[str, str]:
     values: dict[str, str] = {}
-    for part in parameters.split(";"):
+    for part in text.split(";"):
         name, equals, value = part.partition("=")
         if equals and name.strip():
             values.setdefault(name.strip().lower(), value.strip())
-    payload_type = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else -1
-    if payload_type == media.payload_type or payload_type in media.offered:
-        target: MediaDescription | None = media
-    else:
-        # On another track than its own (quirk 12): the payload type says whose it is.
-        target = next((m for m in session.media if m.payload_type == payload_type), None)
-    if target is not None and (payload_type == target.payload_type or not target.fmtp):
-        target.fmtp = {**target.fmtp, **values}
+    for match in _SPROP.finditer(text):
+        # Also where other signs than `;` part them; what doesn't decode is left out later.
+        values.setdefault(match[1].lower(), match[2].strip())
+    return values
+
+
+def _guess_codec(media: MediaDescription) -> None:
+    """A track without rtpmap tells its codec by its parameters (quirk 54)."""
+    h265 = ("sprop-vps", "sprop-sps", "sprop-pps")
+    h264 = ("sprop-parameter-sets", "packetization-mode", "profile-level-id")
+    for encoding, names in (("H265", h265), ("H264", h264)):
+        if any(name in media.fmtp for name in names):
+            media.encoding, media.clock_hz = encoding, 90_000
+            return
