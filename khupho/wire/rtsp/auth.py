@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from khupho.wire.rtsp.errors import CredentialsRefused, RtspError
 
@@ -22,6 +22,11 @@ _HASHES: dict[str, tuple[int, Callable[[bytes], str]]] = {
 }
 """Algorithm -> (preference, function). SHA-256 is what cameras that have more than MD5 mean."""
 
+_BYTES = ("utf-8", "surrogateescape")
+"""Encoding and errors: a realm that is no UTF-8 goes back as it came."""
+
+_OTHER_NAMES = {"SHA256": "SHA-256", "SHA_256": "SHA-256", "SHA-512/256": "SHA-512-256"}
+
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
@@ -30,16 +35,24 @@ class Challenge:
     scheme: str
     """`basic` or `digest`."""
     realm: str = ""
+    """This, nonce and opaque are as they stood between the quotes, escapes and all."""
     nonce: str = ""
     opaque: str | None = None
     algorithm: str = ""
-    """As the device wrote it; empty means MD5."""
+    """As the device wrote it, without quotes; empty means MD5."""
+    algorithm_quoted: bool = False
     qop: tuple[str, ...] = ()
     stale: bool = False
 
     @property
     def hash_name(self) -> str:
-        return (self.algorithm or "MD5").upper().removesuffix("-SESS")
+        name = (self.algorithm or "MD5").upper().removesuffix("-SESS")
+        return _OTHER_NAMES.get(name, name)
+
+    @property
+    def protection(self) -> str:
+        """Which `qop` is answered: `auth` before `auth-int`; empty is RFC 2069's way."""
+        return next((wanted for wanted in ("auth", "auth-int") if wanted in self.qop), "")
 
     @property
     def rank(self) -> int:
@@ -47,7 +60,7 @@ class Challenge:
         if self.scheme == "basic":
             return 1
         known = _HASHES.get(self.hash_name)
-        usable = known is not None and bool(self.nonce) and (not self.qop or "auth" in self.qop)
+        usable = known is not None and bool(self.nonce) and (not self.qop or bool(self.protection))
         return 1 + known[0] if known is not None and usable else 0
 
 
@@ -70,21 +83,26 @@ def _blank_quoted(text: str) -> str:
 
 
 def _challenge(scheme: str, text: str) -> Challenge:
-    values: dict[str, str] = {}
-    for name, quoted, plain in _PARAMETER.findall(text):
-        value = re.sub(r"\\(.)", r"\1", quoted) if quoted else plain
-        values.setdefault(name.lower(), value.strip())
+    values = _parameters(text)
     return Challenge(
         scheme,
         realm=values.get("realm", ""),
         nonce=values.get("nonce", ""),
         opaque=values.get("opaque"),
         algorithm=values.get("algorithm", ""),
+        algorithm_quoted=bool(re.search(r'(?i)\balgorithm\s*=\s*"', text)),
         qop=tuple(
             part.strip().lower() for part in values.get("qop", "").split(",") if part.strip()
         ),
         stale=values.get("stale", "").lower() == "true",
     )
+
+
+def _parameters(text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, quoted, plain in _PARAMETER.findall(text):
+        values.setdefault(name.lower(), quoted or plain)
+    return values
 
 
 class Authenticator:
@@ -96,6 +114,7 @@ class Authenticator:
         self._make_cnonce = make_cnonce
         self._challenge: Challenge | None = None
         self._count = 0
+        self._accepted = False
 
     def __repr__(self) -> str:
         return "Authenticator(…)"
@@ -118,7 +137,8 @@ class Authenticator:
         challenges = parse_challenges(headers)
         best = max(challenges, key=lambda challenge: challenge.rank, default=None)
         if best is None or best.rank == 0:
-            offered = ", ".join(sorted({c.algorithm or c.scheme for c in challenges})) or "nothing"
+            names = ", ".join(sorted({c.algorithm or c.scheme for c in challenges})) or "nothing"
+            offered = names.encode("ascii", "replace").decode()
             raise RtspError(
                 "The camera asks for a kind of sign-in that isn't known here",
                 where=f"offered: {offered}",
@@ -132,13 +152,24 @@ class Authenticator:
         expired = best.stale or (
             previous is not None and best.nonce != previous.nonce and self._count > 1
         )
-        if answered and not expired:
+        # A password that was accepted before is not wrong now: the device wants another nonce for
+        # each request, or each connection.
+        if answered and not expired and not self._accepted:
             raise CredentialsRefused(
                 "The camera refuses this name and password",
                 advice="Correct them; until then it is tried rarely, since many cameras lock the account",
             )
         self._challenge = best
         self._count = 0
+
+    def accepted(self, information: str) -> None:
+        """A request that carried an answer was let in. `information`: its `Authentication-Info`,
+        which may name the nonce to use from now on (RFC 7616 section 3.5)."""
+        self._accepted = True
+        nonce = _parameters(information[:MAX_CHALLENGE_CHARACTERS]).get("nextnonce", "")
+        if nonce and self._challenge is not None and self._challenge.scheme == "digest":
+            self._challenge = replace(self._challenge, nonce=nonce)
+            self._count = 0
 
     def header(self, method: str, uri: str) -> str | None:
         """The `Authorization` value of a request, or None before any challenge."""
@@ -155,29 +186,43 @@ class Authenticator:
         _rank, digest = _HASHES[challenge.hash_name]
         cnonce = self._make_cnonce()
         count = f"{self._count:08x}"
-        secret = digest(f"{self._user}:{challenge.realm}:{self._password}".encode())
-        if challenge.algorithm.upper().endswith("-SESS"):
-            secret = digest(f"{secret}:{challenge.nonce}:{cnonce}".encode())
-        request = digest(f"{method}:{uri}".encode())
+        realm, nonce = _plain(challenge.realm), _plain(challenge.nonce)
+        of_session = challenge.algorithm.upper().endswith("-SESS")
+        secret = digest(f"{self._user}:{realm}:{self._password}".encode(*_BYTES))
+        if of_session:
+            secret = digest(f"{secret}:{nonce}:{cnonce}".encode(*_BYTES))
+        asked = f"{method}:{uri}"
+        if challenge.protection == "auth-int":
+            asked += ":" + digest(b"")  # no request of ours has a body
+        middle = f"{count}:{cnonce}:{challenge.protection}:" if challenge.protection else ""
+        response = digest(
+            f"{secret}:{nonce}:{middle}{digest(asked.encode(*_BYTES))}".encode(*_BYTES)
+        )
         fields = {
-            "username": self._user,
+            "username": _quote(self._user),
             "realm": challenge.realm,
             "nonce": challenge.nonce,
-            "uri": uri,
+            "uri": _quote(uri),
+            "response": response,
         }
-        with_qop = "auth" in challenge.qop
-        middle = f"{count}:{cnonce}:auth:" if with_qop else ""
-        fields["response"] = digest(f"{secret}:{challenge.nonce}:{middle}{request}".encode())
-        text = ", ".join(f'{name}="{_quote(value)}"' for name, value in fields.items())
         if challenge.opaque is not None:
-            text += f', opaque="{_quote(challenge.opaque)}"'
+            fields["opaque"] = challenge.opaque
+        text = ", ".join(f'{name}="{value}"' for name, value in fields.items())
         if challenge.algorithm:
-            text += f", algorithm={challenge.algorithm}"
-        if with_qop:
-            text += f', qop=auth, nc={count}, cnonce="{cnonce}"'
-        elif challenge.algorithm.upper().endswith("-SESS"):
+            # In the device's own way: some read it only within quotes, the RFC forbids them.
+            mark = '"' if challenge.algorithm_quoted else ""
+            text += f", algorithm={mark}{challenge.algorithm}{mark}"
+        if challenge.protection:
+            text += f', qop={challenge.protection}, nc={count}, cnonce="{cnonce}"'
+        elif of_session:
             text += f', cnonce="{cnonce}"'
         return "Digest " + text
+
+
+def _plain(quoted: str) -> str:
+    """What a quoted string says. A backslash before anything but a quote or itself is no escape:
+    device names hold such ones."""
+    return re.sub(r'\\(["\\])', r"\1", quoted)
 
 
 def _quote(value: str) -> str:

@@ -211,7 +211,7 @@ class RtspClient:
     def _match(self, reply: Reply) -> _Request | None:
         """The request that is answered. A wrong or missing CSeq is forgiven where only one waits."""
         request = self._pending
-        if request is None:
+        if request is None or self.state is State.CLOSED:
             return None
         text = reply.headers.get("cseq").strip()
         if text.isascii() and text.isdigit() and int(text[:9]) < request.sequence:

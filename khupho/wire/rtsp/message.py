@@ -13,10 +13,19 @@ MAX_HEADERS = 128
 MAX_BODY_BYTES = 256 * 1024
 MAX_GARBAGE_BYTES = 256 * 1024
 """Bytes between messages that are passed over before the connection is given up."""
+MAX_FRAMES_BYTES = 2 * 1024 * 1024
+"""Media kept that came before the answer to PLAY."""
 
-_STATUS_LINE = re.compile(rb"RTSP/\d{1,3}(?:\.\d{1,3})?[ \t]+(\d{3})(?:[ \t]+(.*))?$", re.S)
+_STATUS_LINE = re.compile(
+    rb"(RTSP|HTTP)/\d{1,3}(?:\.\d{1,3})?[ \t]+(\d{3})(?!\d)[ \t]*(.*)$", re.S | re.I
+)
 _REQUEST_LINE = re.compile(rb"([A-Z_]{3,20})[ \t]+(\S{1,2000})[ \t]+RTSP/\d{1,3}\.\d{1,3}[ \t]*$")
-_START = re.compile(rb"RTSP/\d|(?:OPTIONS|ANNOUNCE|REDIRECT|SET_PARAMETER|GET_PARAMETER|TEARDOWN) ")
+_START = re.compile(
+    rb"(?i:RTSP|HTTP)/\d|(?:OPTIONS|ANNOUNCE|REDIRECT|SET_PARAMETER|GET_PARAMETER|TEARDOWN) "
+)
+
+
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class Reply:
     reason: str
     headers: Headers
     body: bytes = b""
+    is_http: bool = False
+    """It answers in HTTP: a web server, or a device that takes no trouble over the difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +71,44 @@ Message = Reply | ServerRequest
 
 @dataclass(slots=True)
 class MessageReader:
-    """Takes bytes, gives messages. Interleaved binary data (`$`, section 10.12) is passed over:
-    the caller who wants it takes it out before, or takes `rest()` once media is due.
+    """Takes bytes, gives messages. Interleaved binary data (`$`, section 10.12) is passed over, or
+    with `keep_frames` kept for `rest()`: media may come before the answer to PLAY (quirk 25).
 
     Raises `RtspError` where the bounds are passed; nothing else.
     """
 
     _buffer: bytearray = field(default_factory=bytearray)
     _garbage_bytes: int = 0
+    _frames: bytearray = field(default_factory=bytearray)
+    keep_frames: bool = False
     skipped_frames: int = 0
-    """Interleaved frames passed over (media before the answer to PLAY, quirk 25)."""
+    """Interleaved frames passed over or kept."""
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes as they came."""
         self._buffer += data
 
     def rest(self) -> bytes:
-        """Hand over whatever hasn't been read, and forget it."""
-        rest = bytes(self._buffer)
+        """Hand over the frames kept and whatever hasn't been read, and forget it."""
+        rest = bytes(self._frames + self._buffer)
+        self._frames.clear()
         self._buffer.clear()
         return rest
+
+    def cut_reply(self) -> Reply | None:
+        """A reply whose body is shorter than announced, with what of it came; None if its head is
+        not whole. It stays unread: the rest may still come."""
+        parsed = _parse(self._buffer, whole=False) if _may_begin(self._buffer) else None
+        return parsed[0] if parsed is not None and isinstance(parsed[0], Reply) else None
+
+    def overhang(self) -> bytes:
+        """Take what stands before the next message or frame: text beyond the announced length."""
+        match = _START.search(self._buffer)
+        ends = (match.start() if match else -1, self._buffer.find(b"$"))
+        end = min((end for end in ends if end >= 0), default=len(self._buffer))
+        text = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return text
 
     def next(self) -> Message | None:
         """The next whole message, or None until more bytes come."""
@@ -108,6 +137,8 @@ class MessageReader:
                 end = 4 + int.from_bytes(buffer[2:4], "big")
                 if len(buffer) < end:
                     return False
+                if self.keep_frames and len(self._frames) + end <= MAX_FRAMES_BYTES:
+                    self._frames += buffer[:end]
                 del buffer[:end]
                 self.skipped_frames += 1
             elif _may_begin(buffer):
@@ -118,11 +149,16 @@ class MessageReader:
 
     def _skip_garbage(self) -> None:
         buffer = self._buffer
-        match = _START.search(buffer, 1)
         dollar = buffer.find(b"$", 1)
-        ends = [end for end in (match.start() if match else -1, dollar) if end > 0]
-        # A start that is cut by the end of what came so far is kept for the next bytes.
-        end = min(ends) if ends else max(1, len(buffer) - 16)
+        # No start is looked for past the next frame: else bytes full of `$` take quadratic time.
+        match = _START.search(buffer, 1, dollar if dollar > 0 else len(buffer))
+        if match:
+            end = match.start()
+        elif dollar > 0:
+            end = dollar
+        else:
+            # A start that is cut by the end of what came so far is kept for the next bytes.
+            end = max(1, len(buffer) - 16)
         del buffer[:end]
         self._count_garbage(end)
 
@@ -137,12 +173,15 @@ class MessageReader:
 
 def _may_begin(buffer: bytearray) -> bool:
     head = bytes(buffer[:24])
+    if head[:4].upper() in (b"RTSP", b"HTTP"):
+        head = head.upper()
     if _START.match(head):
         return True
     if len(buffer) >= 24:
         return False
     starts = (
         b"RTSP/",
+        b"HTTP/",
         b"OPTIONS ",
         b"ANNOUNCE ",
         b"REDIRECT ",
@@ -153,8 +192,9 @@ def _may_begin(buffer: bytearray) -> bool:
     return any(start.startswith(head) for start in starts)
 
 
-def _parse(buffer: bytearray) -> tuple[Message | None, int] | None:
-    """A message and its length; (None, length) for a line that is none; None for more bytes."""
+def _parse(buffer: bytearray, *, whole: bool = True) -> tuple[Message | None, int] | None:
+    """A message and its length; (None, length) for a line that is none; None for more bytes, unless
+    a body that is not `whole` will do."""
     lines: list[bytes] = []
     position = 0
     while True:
@@ -174,13 +214,14 @@ def _parse(buffer: bytearray) -> tuple[Message | None, int] | None:
             raise RtspError("The device's reply has too many header lines")
     headers = _headers(lines[1:])
     body_bytes = _content_length(headers)
-    if len(buffer) < position + body_bytes:
+    if len(buffer) < position + body_bytes and whole:
         return None
     body = bytes(buffer[position : position + body_bytes])
     consumed = position + body_bytes
     reply = _STATUS_LINE.match(lines[0])
     if reply:
-        return Reply(int(reply[1]), _text(reply[2] or b""), headers, body), consumed
+        is_http = reply[1].upper() == b"HTTP"
+        return Reply(int(reply[2]), _text(reply[3]), headers, body, is_http), consumed
     request = _REQUEST_LINE.match(lines[0])
     if request:
         return ServerRequest(_text(request[1]), _text(request[2]), headers, body), consumed
@@ -196,7 +237,10 @@ def _headers(lines: Sequence[bytes]) -> Headers:
             if line.strip() and fields:
                 fields[-1] = (fields[-1][0], f"{fields[-1][1]} {_text(line)}".strip())
         elif colon:
-            fields.append((_text(name).lower(), _text(value)))
+            key = _text(name).lower()
+            # A challenge is echoed byte by byte, whatever its character set.
+            strict = key != "www-authenticate"
+            fields.append((key, _text(value, "replace" if strict else "surrogateescape")))
     return Headers(tuple(fields))
 
 
@@ -209,8 +253,8 @@ def _content_length(headers: Headers) -> int:
     return int(text)
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace").strip()
+def _text(raw: bytes, errors: str = "replace") -> str:
+    return raw.decode("utf-8", errors).strip()
 
 
 def request_bytes(
@@ -221,9 +265,9 @@ def request_bytes(
     lines += [f"{name}: {value}" for name, value in headers]
     if body:
         lines.append(f"Content-Length: {len(body)}")
-    if any(not line.isprintable() for line in lines):
+    if any(_CONTROL.search(line) for line in lines):
         raise RtspError("A header would hold a control character", where=method)
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
 
 
 def reply_bytes(status: int, reason: str, request: ServerRequest) -> bytes:

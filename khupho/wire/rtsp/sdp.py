@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from khupho.media import aac
 from khupho.wire.rtsp.errors import RtspError
 
 MAX_SDP_BYTES = 256 * 1024
@@ -61,6 +63,14 @@ class MediaDescription:
     frame_rate: float | None = None
     """As declared; shown, never trusted."""
     offered: tuple[int, ...] = ()
+    mapped: int = -1
+    """The number that the rtpmap gives, where it is none of those offered."""
+
+    @property
+    def payload_types(self) -> frozenset[int]:
+        """What its packets may be numbered: all dynamic ones where the description is of no help."""
+        numbers = frozenset(n for n in (self.payload_type, self.mapped) if n >= 0)
+        return numbers or frozenset(range(96, 128))
 
     @property
     def is_back_channel(self) -> bool:
@@ -184,6 +194,8 @@ def _apply(session: SessionDescription, attributes: list[_Attribute]) -> None:
     for media in session.media:
         if not media.encoding and media.kind == "video":
             _guess_codec(media)
+        elif media.encoding == "MPEG4-GENERIC":
+            _complete_aac(media)
 
 
 def _owner(
@@ -233,8 +245,10 @@ def _choose_payload(media: MediaDescription, maps: list[_Rtpmap]) -> None:
         return entry.encoding not in wanted, place
 
     chosen = min(known, key=rank)
-    if listed or not media.offered:
+    if listed:
         media.payload_type = chosen.payload_type
+    else:
+        media.mapped = chosen.payload_type
     media.encoding, media.clock_hz, media.channels = chosen[2:]
 
 
@@ -278,3 +292,13 @@ def _guess_codec(media: MediaDescription) -> None:
         if any(name in media.fmtp for name in names):
             media.encoding, media.clock_hz = encoding, 90_000
             return
+
+
+def _complete_aac(media: MediaDescription) -> None:
+    """AAC without a readable `config` is AAC-LC of the rtpmap's rate and channels (quirk 54)."""
+    try:
+        aac.config_of_fmtp(media.fmtp.get("config") or "-")
+    except aac.AudioConfigError:
+        with contextlib.suppress(aac.AudioConfigError):
+            config = aac.config_of_rate(media.clock_hz, media.channels)
+            media.fmtp = {**media.fmtp, "config": config.hex()}

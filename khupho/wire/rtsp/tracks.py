@@ -112,10 +112,7 @@ def audio_format(media: MediaDescription) -> AudioFormat:
     """The format of an audio track. Raises `AudioConfigError` if it cannot be recorded."""
     codec = _AUDIO_CODECS.get(media.encoding)
     if codec is Codec.AAC:
-        config = media.fmtp.get("config", "").strip(" ;\"'")
-        if not config:
-            return aac.audio_format(aac.config_of_rate(media.clock_hz, media.channels))
-        return aac.audio_format(config)
+        return aac.audio_format(media.fmtp.get("config", ""))
     if codec is not None:
         return g711.audio_format(codec, media.clock_hz or 8_000, media.channels)
     raise aac.AudioConfigError(f"audio of kind {media.encoding or 'unknown'} is not recorded")

@@ -18,6 +18,8 @@ class TransportReply:
     server_ports: tuple[int, int] | None = None
     source: str | None = None
     ssrc: int | None = None
+    multicast: bool = False
+    """The device would send to a group, which nobody here listens to."""
 
 
 def ask_interleaved(rtp_channel: int) -> str:
@@ -30,10 +32,18 @@ def ask_udp(rtp_port: int, rtcp_port: int) -> str:
     return f"RTP/AVP;unicast;client_port={rtp_port}-{rtcp_port}"
 
 
-def parse_transport(header: str) -> TransportReply:
-    """Read a reply's header. Never raises: what cannot be read is None."""
+def parse_transport(header: str, *, interleaved: bool = False) -> TransportReply:
+    """Read a reply's header. Never raises: what cannot be read is None.
+
+    A device that names several ways means the first, or with `interleaved` the first that is.
+    """
+    ways = [_way(text) for text in header[:2_000].split(",")]
+    return next((way for way in ways if interleaved and way.interleaved), ways[0])
+
+
+def _way(text: str) -> TransportReply:
     fields: dict[str, str] = {}
-    for part in header[:2_000].split(",")[0].split(";"):
+    for part in text.split(";"):
         name, _, value = part.partition("=")
         fields.setdefault(name.strip().lower(), value.strip().strip('"'))
     return TransportReply(
@@ -41,6 +51,7 @@ def parse_transport(header: str) -> TransportReply:
         server_ports=_pair(fields.get("server_port", ""), 65_535),
         source=fields["source"] if _ADDRESS.match(fields.get("source", "")) else None,
         ssrc=_ssrc(fields.get("ssrc", "")),
+        multicast="multicast" in fields and "unicast" not in fields,
     )
 
 
@@ -55,9 +66,10 @@ def _pair(text: str, most: int) -> tuple[int, int] | None:
 
 
 def _ssrc(text: str) -> int | None:
-    # Hexadecimal by the RFC; Hikvision pads it with blanks instead of noughts (quirk 8).
-    digits = text.replace(" ", "")
+    # Hexadecimal by the RFC; Hikvision pads it with blanks instead of noughts (quirk 8), others
+    # write 0x before it. A decimal one cannot be told apart: what the packets say counts (30).
+    digits = text.replace(" ", "").lower().removeprefix("0x")
     try:
-        return int(digits, 16) if 0 < len(digits) <= 8 and digits.isascii() else None
+        return int(digits, 16) if 0 < len(digits) <= 8 and digits.isalnum() else None
     except ValueError:
         return None

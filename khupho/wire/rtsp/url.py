@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def _part_authority(authority: str, text: str) -> tuple[str, int]:
         port = rest.removeprefix(":")
     elif authority.count(":") == 1:
         host, port = authority.split(":")
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:9]) < 65_536):
+    is_number = port.isascii() and port.isdigit() and len(port) < 10
+    if port and not (is_number and 0 < int(port) < 65_536):
         raise RtspError("The address has a port that is none", where=text[:80])
     if ":" in host:
         try:
@@ -76,37 +78,75 @@ def _part_authority(authority: str, text: str) -> tuple[str, int]:
 
 def base_url(request: str, content_base: str, content_location: str) -> str:
     """The base that controls are relative to (RFC 2326 C.1.1), or the request's own address where
-    the device's is beyond mending."""
-    for text in (content_base, content_location):
-        if text:
+    the device's is beyond mending. One without fault is kept to the letter: devices compare."""
+    for text in (content_base.strip(), content_location.strip()):
+        if text and text != "*":
             try:
-                if text.startswith("/"):
-                    return urljoin(request, text)
-                return str(parse_url(text))
+                return _mended(request, text)
             except RtspError:
                 continue
     return request
 
 
-def control_urls(base: str, control: str) -> tuple[str, ...]:
+def _mended(request: str, text: str) -> str:
+    if text.startswith("/"):
+        return _absolute(request, text)
+    url = parse_url(text)
+    match = _SCHEME.match(text)
+    written = re.split(r"[/?]", text[match.end() if match else 0 :], maxsplit=1)[0]
+    if match is None and not re.search(r"[.:]", written) and url.host != parse_url(request).host:
+        return _absolute(request, text)  # no host, but a path
+    bare = f"[{url.host}]" if ":" in url.host else url.host
+    return text if match and written.lower() in (bare, f"{bare}:{url.port}") else str(url)
+
+
+def control_urls(base: str, control: str, request: str = "") -> tuple[str, ...]:
     """Addresses to try for a track's `a=control`, likeliest first (quirk 7).
 
-    Devices disagree whether the control is joined as RFC 1808 says or appended, above all behind a
-    query; so both are given where they differ.
+    Appending is what the clients do that devices are tried with, above all behind a query; joining
+    is what RFC 1808 says. Where the device's base leads nowhere, the address asked for may
+    (`request`). Whatever is no address is mended or left out; there is always one.
     """
-    control = control.strip()
-    if not control or control == "*":
-        return (base,)
-    if not control.isprintable() or " " in control or len(control) > MAX_URL_CHARACTERS:
-        raise RtspError("A track's control holds blanks or control characters", where=control[:80])
-    if _SCHEME.match(control):
-        return (control,)
-    appended = base + control if base.endswith("/") else f"{base}/{control.lstrip('/')}"
-    if base.endswith("/") and control.startswith("/"):
-        appended = base + control[1:]
-    joined = urljoin(_http(base), control).replace("http://", "rtsp://", 1)
-    first, second = (joined, appended) if control.startswith("/") else (appended, joined)
-    return (first,) if first == second else (first, second)
+    bases = tuple(dict.fromkeys(text for text in (base, request) if text))
+    control = re.sub(r"[\0-\x1f\x7f]", "", control).strip().strip("\"'").replace(" ", "%20")
+    if not control or control == "*" or len(control) > MAX_URL_CHARACTERS:
+        return bases
+    if is_absolute(control):
+        absolute = re.sub(r"(?i)^(?:rtsp[su]?://)+(?=rtsp[su]?://)", "", control)
+        return tuple(dict.fromkeys((absolute, _at(request, absolute))))
+    urls: list[str] = []
+    for text in bases:
+        mark = "" if text.endswith("/") or control.startswith("?") else "/"
+        urls.append(text + mark + control.lstrip("/"))
+    for text in bases:
+        with contextlib.suppress(RtspError):
+            urls.append(_absolute(text, control))
+    return tuple(dict.fromkeys(urls))
+
+
+def is_absolute(control: str) -> bool:
+    """Whether a control is an address by itself."""
+    return _SCHEME.match(control) is not None
+
+
+def _at(request: str, url: str) -> str:
+    """The same path where the request went: a device may not know its own address."""
+    try:
+        asked = parse_url(request)
+        return str(RtspUrl(asked.host, asked.port, parse_url(url).tail))
+    except RtspError:
+        return url
+
+
+def _absolute(base: str, tail: str) -> str:
+    return _join(_http(base), tail).replace("http://", "rtsp://", 1)
+
+
+def _join(base: str, tail: str) -> str:
+    try:
+        return urljoin(base, tail)
+    except ValueError as error:  # `//[`: what looks like a host, and is none
+        raise RtspError("The address has a host that is none", where=tail[:80]) from error
 
 
 def _http(url: str) -> str:
@@ -120,7 +160,7 @@ def redirect_target(asked: RtspUrl, location: str) -> RtspUrl:
     A device that sends us to another host could make this recorder call anything in its network.
     """
     if location.startswith("/"):
-        return RtspUrl(asked.host, asked.port, location)
+        return parse_url(f"rtsp://{asked.authority}{location}")
     target = parse_url(location)
     if target.host != asked.host:
         raise RtspError(
@@ -132,6 +172,9 @@ def redirect_target(asked: RtspUrl, location: str) -> RtspUrl:
 
 
 def digest_uri(url: str) -> str:
-    """Path and query of a request's address, for devices that hash that alone."""
-    parts = urlsplit(url)
+    """Path and query of a request's address, for devices that hash that alone. Raises `RtspError`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise RtspError("The address has a host that is none", where=url[:80]) from error
     return parts.path + (f"?{parts.query}" if parts.query else "") or "/"

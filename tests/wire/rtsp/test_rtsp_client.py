@@ -357,6 +357,15 @@ def test_a_session_that_failed_is_torn_down_too() -> None:
     assert client.state is State.CLOSED
 
 
+def test_an_answer_after_the_end_is_of_no_matter() -> None:
+    client = new_client()
+    client.start(0)
+    client.teardown(0)
+    assert client.state is State.CLOSED
+    client.receive(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", 0)
+    assert client.state is State.CLOSED
+
+
 @given(data=st.binary(max_size=400))
 @settings(max_examples=200, deadline=None)
 def test_any_answer_raises_only_our_error(data: bytes) -> None:

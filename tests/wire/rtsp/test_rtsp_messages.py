@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,13 @@ from khupho.wire.rtsp.message import (
 )
 from khupho.wire.rtsp.sdp import parse_sdp
 from khupho.wire.rtsp.transport import TransportReply, parse_transport
-from khupho.wire.rtsp.url import control_urls, parse_url, redirect_target
+from khupho.wire.rtsp.url import (
+    base_url,
+    control_urls,
+    digest_uri,
+    parse_url,
+    redirect_target,
+)
 
 
 def replies(data: bytes) -> list[object]:
@@ -51,6 +58,14 @@ def test_media_and_garbage_before_a_reply_are_passed_over() -> None:
     data = b"$\0\0\3abc" + b"rubbish\xff" * 9 + b"RTSP/1.0 454 Session Not Found\r\nCSeq: 9\r\n\r\n"
     [reply] = replies(data)
     assert isinstance(reply, Reply) and reply.status == 454
+
+
+def test_bytes_full_of_dollars_take_no_quadratic_time() -> None:
+    reader = MessageReader()
+    reader.feed(b"x$\0\0\0" * 40_000)
+    begin_s = time.thread_time()
+    assert reader.next() is None
+    assert time.thread_time() - begin_s < 2  # it was 94 s
 
 
 def test_a_device_may_ask_us() -> None:
@@ -92,7 +107,7 @@ def test_addresses_are_mended(text: str, url: str) -> None:
     assert str(parse_url(text)) == url
 
 
-@pytest.mark.parametrize("text", ["", "http://a/b", "rtsp://", "rtsp://a:99999/", "rtsp://a b/"])
+@pytest.mark.parametrize("text", ["", "http://a/b", "rtsp://", "rtsp://a:99999/", "rtsp://a b/", "rtsp://a:0000099999/"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(RtspError):
         parse_url(text)
@@ -103,13 +118,25 @@ def test_a_redirect_leads_only_to_the_same_host() -> None:
     assert str(redirect_target(asked, "rtsp://10.0.0.9:8554/b")) == "rtsp://10.0.0.9:8554/b"
     with pytest.raises(RtspError):
         redirect_target(asked, "rtsp://10.0.0.1/b")
+    assert str(redirect_target(asked, "/b?c")) == "rtsp://10.0.0.9/b?c"
+    with pytest.raises(RtspError):
+        redirect_target(asked, "/b c")
 
 
 @pytest.mark.quirk(7)
-def test_a_control_with_a_leading_slash_is_joined_first() -> None:
-    assert control_urls("rtsp://h/a/", "/t1") == ("rtsp://h/t1", "rtsp://h/a/t1")
+def test_a_control_is_appended_and_then_joined() -> None:
+    assert control_urls("rtsp://h/a/", "/t1") == ("rtsp://h/a/t1", "rtsp://h/t1")
     assert control_urls("rtsp://h/a", "*") == ("rtsp://h/a",)
     assert control_urls("rtsp://h/a", "rtsp://other/t?x=1") == ("rtsp://other/t?x=1",)
+
+
+def test_what_only_looks_like_a_host_is_no_bug_of_ours() -> None:
+    for control in ("//[", "//[x]/t1"):
+        assert len(control_urls("rtsp://h/a", control)) == 1
+        assert base_url("rtsp://h/a", control, "") == "rtsp://h/a"
+    with pytest.raises(RtspError):
+        digest_uri("rtsp://[/a")
+    assert digest_uri("rtsp://h/a?b") == "/a?b"
 
 
 @pytest.mark.quirk(14)
