@@ -1,0 +1,101 @@
+"""The routes: the page and its files, the status, the stills, the sign of life."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+
+import msgspec
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
+
+from khupho.recorder.http.status import StatusView
+from khupho.recorder.stills import Stills
+
+Asked = Request[object, object, State]
+
+_TYPES = {
+    "index.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "words.json": "application/json",
+    "icon.svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """A file of the page, as it is sent."""
+
+    body: bytes
+    media_type: str
+    tag: str
+
+
+def load_page() -> dict[str, PageFile]:
+    """The page's files by name, read once."""
+    folder = files("khupho.recorder.http").joinpath("page")
+    page = {}
+    for name, media_type in _TYPES.items():
+        body = folder.joinpath(name).read_bytes()
+        page[name] = PageFile(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+    return page
+
+
+def make_pages(
+    status: Callable[[], StatusView], stills: Stills, has_camera: Callable[[str], bool]
+) -> Litestar:
+    """The ASGI application. Everything that it is handed answers at once or awaits."""
+    page = load_page()
+    encoder = msgspec.json.Encoder()
+
+    @get("/", sync_to_thread=False)
+    def index(request: Asked) -> Response[bytes]:
+        return _file(request, page["index.html"])
+
+    @get("/page/{name:str}", sync_to_thread=False)
+    def page_file(request: Asked, name: str) -> Response[bytes]:
+        if name not in page:
+            raise NotFoundException
+        return _file(request, page[name])
+
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> Response[bytes]:
+        return Response(b"ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
+
+    @get("/api/v1/status", sync_to_thread=False)
+    def status_now() -> Response[bytes]:
+        body = encoder.encode(status())
+        return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+
+    @get("/api/v1/cameras/{camera:str}/picture.jpg")
+    async def picture(request: Asked, camera: str) -> Response[bytes]:
+        still = await stills.newest(camera) if has_camera(camera) else None
+        if still is None:
+            raise NotFoundException
+        tag = f'"{still.taken_utc_us}"'
+        headers = {
+            "cache-control": "private, no-cache",
+            "etag": tag,
+            "x-taken-utc-us": str(still.taken_utc_us),
+        }
+        if request.headers.get("if-none-match") == tag:
+            return Response(b"", status_code=304, headers=headers)
+        return Response(still.jpeg, media_type="image/jpeg", headers=headers)
+
+    return Litestar(
+        route_handlers=[index, page_file, healthz, status_now, picture],
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _file(request: Asked, file: PageFile) -> Response[bytes]:
+    headers = {"cache-control": "no-cache", "etag": file.tag}
+    if request.headers.get("if-none-match") == file.tag:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(file.body, media_type=file.media_type, headers=headers)
