@@ -2,17 +2,16 @@
 
 RFC 2326; what real devices do otherwise is named by its quirk. The caller owns the connection, sends
 `data_to_send()` after every call, calls `on_timer` when `next_timer_us` is due, and hands over media
-by itself once `state` is `PLAYING` (what came behind the answer to PLAY is in `rest()`).
+by itself once `state` is `PLAYING` (what came before it began to read is in `rest()`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from khupho.errors import Fault, KhuphoError
-from khupho.media.formats import AudioFormat
+from khupho.errors import KhuphoError
 from khupho.units import US_PER_S
 from khupho.wire.rtsp.auth import Authenticator
 from khupho.wire.rtsp.errors import RtspError, SessionRedirected, TransportRefused
@@ -21,34 +20,32 @@ from khupho.wire.rtsp.message import (
     Reply,
     ServerRequest,
     reply_bytes,
-    request_bytes,
 )
+from khupho.wire.rtsp.refusals import (
+    INVALID_RANGE,
+    NO_OTHER_ADDRESS,
+    OTHER_PLAY_ADDRESS,
+    refusal,
+    silence,
+)
+from khupho.wire.rtsp.request import Request
 from khupho.wire.rtsp.sdp import MediaDescription, SessionDescription, parse_sdp
 from khupho.wire.rtsp.states import TRANSITIONS, State, Step
-from khupho.wire.rtsp.tracks import audio_format
-from khupho.wire.rtsp.transport import TransportReply, ask_interleaved, ask_udp, parse_transport
-from khupho.wire.rtsp.url import RtspUrl, base_url, control_urls, redirect_target
+from khupho.wire.rtsp.tracks import wanted_tracks
+from khupho.wire.rtsp.transport import TransportReply, agreed_transport, ask_interleaved, ask_udp
+from khupho.wire.rtsp.url import RtspUrl, base_url, control_urls, is_absolute, redirect_target
 
 ANSWER_PATIENCE_US = 10 * US_PER_S
+CUT_BODY_PATIENCE_US = 3 * US_PER_S
+"""How long the rest of an announced body is waited for before what came is taken (quirk 16)."""
+UNANNOUNCED_BODY_PATIENCE_US = US_PER_S
 KEEP_ALIVE_MOST_US = 25 * US_PER_S
 DEFAULT_SESSION_TIMEOUT_S = 60
 USER_AGENT = "KhuPho/0.1"
 _MAX_SIGN_INS = 3
-_SESSION = re.compile(r"^\s*([^;\s]{1,256})\s*(?:;.*?timeout\s*=\s*(\d{1,6}))?", re.I)
-_TRY_OTHER_CONTROL = frozenset({400, 404, 451, 455})
-
-_REFUSALS: dict[int, tuple[str, str]] = {
-    403: ("The camera forbids this stream to this user", "Give the user the right to watch live"),
-    404: ("The camera knows no stream at that address", "Correct the path of its address"),
-    451: ("The camera does not understand the request", "Update its firmware"),
-    453: (
-        "The camera serves too many viewers already",
-        "End another viewer, or raise its limit; it is tried again by itself",
-    ),
-    454: ("The camera has forgotten the session", "It is opened again by itself"),
-    500: ("The camera reports a fault of its own", "If it stays so, restart the camera"),
-    503: ("The camera is too busy", "If it stays so, end another viewer or restart the camera"),
-}
+_MAX_ADDRESSES = 6
+_SESSION = re.compile(r"^\s*([^;\s]{1,256})\s*(?:;.*?timeout\s*=\s*\"?(\d{1,6}))?", re.I)
+_RANGE = ("Range", "npt=0.000-")
 
 
 @dataclass(slots=True)
@@ -62,16 +59,6 @@ class SetUpTrack:
     """Interleaved channel, or over UDP the index of its pair of ports, doubled."""
     rtcp_channel: int
     reply: TransportReply
-
-
-@dataclass(slots=True)
-class _Request:
-    method: str
-    url: str
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    signed: bool = False
-    sign_ins: int = 0
-    sequence: int = 0
 
 
 class RtspClient:
@@ -96,17 +83,25 @@ class RtspClient:
         self.server = ""
         self.audio_note = ""
         """Why audio is not to be had although it was asked for."""
+        self.forgotten = False
+        """The device says it knows the session no more. Whether that is so, media tells."""
         self._audio_wanted = audio
         self._udp_ports = tuple(udp_ports)
         self._authenticator = Authenticator(user, password, make_cnonce)
         self._reader = MessageReader()
         self._out = bytearray()
         self._sequence = 0
-        self._pending: _Request | None = None
+        self._pending: Request | None = None
+        self._half: tuple[Reply, bytes] | None = None
+        """The answer to DESCRIBE while the body that it didn't announce comes in."""
         self._deadline_us = 0
-        self._base = str(url)
+        self._bases = (str(url),)
+        self._aggregates = [str(url)]
+        """Addresses of the whole session, likeliest first."""
         self._wanted: list[tuple[str, MediaDescription]] = []
         self._controls: list[str] = []
+        self._first_refusal: Reply | None = None
+        self._offered_session = ""
         self._session_id = ""
         self._timeout_s = DEFAULT_SESSION_TIMEOUT_S
         self._keep_alives = ["OPTIONS"]
@@ -122,7 +117,7 @@ class RtspClient:
     def start(self, now_us: int) -> None:
         """Begin the session."""
         self._move(Step.STARTED)
-        self._ask(_Request("OPTIONS", str(self.url)), now_us)
+        self._ask(Request("OPTIONS", str(self.url)), now_us)
 
     def data_to_send(self) -> bytes:
         """What must be sent now, once."""
@@ -131,44 +126,50 @@ class RtspClient:
         return data
 
     def rest(self) -> bytes:
-        """Media that came behind the answer to PLAY."""
+        """Media that came around the answer to PLAY."""
         return self._reader.rest()
 
     def receive(self, data: bytes | memoryview, now_us: int) -> None:
         """Take bytes from the device. Reads no further than the answer to PLAY."""
         self._reader.feed(data)
+        if self._half is not None:
+            self._half = (self._half[0], self._half[1] + self._reader.overhang())
+            self._deadline_us = now_us + UNANNOUNCED_BODY_PATIENCE_US
+            return
         was_playing = self.state is State.PLAYING
-        while (message := self._reader.next()) is not None:
+        while self._half is None and (message := self._reader.next()) is not None:
             if isinstance(message, Reply):
                 self._answered(message, now_us)
             else:
                 self._asked(message)
             if self.state is State.PLAYING and not was_playing:
                 return
+        if self._pending is not None and self._reader.cut_reply() is not None:
+            self._deadline_us = now_us + CUT_BODY_PATIENCE_US
 
     def next_timer_us(self) -> int:
         """When `on_timer` is due."""
         return self._keep_alive_us if self.state is State.PLAYING else self._deadline_us
 
     def on_timer(self, now_us: int) -> None:
-        """Keep the session alive, or give up an answer that doesn't come."""
+        """Keep the session alive, take what came of a body, or give up an answer."""
         if now_us < self.next_timer_us():
             return
         if self.state is State.PLAYING:
             # An unanswered one is no fault: some devices never answer (quirk 23).
-            self._ask(_Request(self._keep_alives[0], self._base), now_us)
+            self._ask(Request(self._keep_alives[0], self._aggregates[0]), now_us)
             self._keep_alive_us = now_us + self._keep_alive_interval_us()
         elif self.state is State.TEARDOWN:
             self._move(Step.ANSWERED)
+        elif self._half is not None:
+            (reply, body), self._half = self._half, None
+            self._described(reply, body, now_us)
         elif self._pending is not None:
-            method = self._pending.method
-            self._move(Step.FAILED)
-            raise RtspError(
-                f"The camera took the connection but does not answer {method}",
-                where=str(self.url),
-                advice="It may be starting or overloaded; if it stays so, restart it",
-                fault=Fault.CAMERA,
-            )
+            cut = self._reader.cut_reply()
+            if cut is None:
+                raise self._failed(silence(self._pending.method, str(self.url)))
+            self._reader.rest()
+            self._answered(cut, now_us)
 
     def teardown(self, now_us: int) -> None:
         """Leave in good order: some devices keep sending, or fail, after an abrupt end (26, 51)."""
@@ -177,7 +178,7 @@ class RtspClient:
         else:
             self._move(Step.LEAVING)
         if self.state is State.TEARDOWN:
-            self._ask(_Request("TEARDOWN", self._base), now_us)
+            self._ask(Request("TEARDOWN", self._aggregates[0]), now_us)
             self._session_id = ""
         self._deadline_us = now_us + US_PER_S
 
@@ -188,15 +189,19 @@ class RtspClient:
     # What the device says
 
     def _answered(self, reply: Reply, now_us: int) -> None:
+        if reply.status < 200:
+            self._deadline_us = now_us + ANSWER_PATIENCE_US
+            return
         request = self._match(reply)
         if request is None:
             return
+        if request.signed and reply.status < 400:
+            self._authenticator.accepted(reply.headers.get("authentication-info"))
+        self.server = self.server or reply.headers.get("server")[:80]
         if reply.status == 401 and self.state is not State.TEARDOWN:
             self._sign_in(request, reply, now_us)
-            return
-        self.server = self.server or reply.headers.get("server")[:80]
-        if self.state is State.PLAYING:
-            self._keep_alive_answered(request, reply)
+        elif self.state is State.PLAYING:
+            self._keep_alive_answered(reply)
         elif request.method == "TEARDOWN":
             self._move(Step.ANSWERED)
         elif request.method == "OPTIONS":
@@ -206,29 +211,32 @@ class RtspClient:
         elif request.method == "SETUP":
             self._setup_answered(reply, now_us)
         elif request.method == "PLAY":
-            self._play_answered(reply, now_us)
+            self._play_answered(request, reply, now_us)
 
-    def _match(self, reply: Reply) -> _Request | None:
+    def _match(self, reply: Reply) -> Request | None:
         """The request that is answered. A wrong or missing CSeq is forgiven where only one waits."""
         request = self._pending
         if request is None or self.state is State.CLOSED:
             return None
         text = reply.headers.get("cseq").strip()
-        if text.isascii() and text.isdigit() and int(text[:9]) < request.sequence:
-            return None  # a late answer to an older request
+        older = text.isascii() and text.isdigit() and int(text[:9]) < request.sequence
+        if older and not request.fits(reply):
+            return None  # a late or second answer to an older request
         self._pending = None
         return request
 
-    def _sign_in(self, request: _Request, reply: Reply, now_us: int) -> None:
+    def _sign_in(self, request: Request, reply: Reply, now_us: int) -> None:
         try:
             self._authenticator.challenged(
                 reply.headers.all("www-authenticate"), answered=request.signed
             )
             if request.sign_ins >= _MAX_SIGN_INS:
                 raise RtspError("The camera asks for the password again and again")
-        except RtspError:
-            self._move(Step.FAILED)
-            raise
+        except RtspError as error:
+            if self.state is not State.PLAYING:
+                raise self._failed(error) from None
+            self._keep_alive_answered(reply)  # what plays is not ended by a refused sign of life
+            return
         request.sign_ins += 1
         self._ask(request, now_us)
 
@@ -237,62 +245,53 @@ class RtspClient:
             self._redirect(request.headers.get("location"))
         self._out += reply_bytes(200, "OK", request)
         if request.method == "TEARDOWN":
-            self._move(Step.FAILED)
-            raise RtspError("The camera ended the session", where=str(self.url))
+            raise self._failed(RtspError("The camera ended the session", where=str(self.url)))
 
     def _options_answered(self, reply: Reply, now_us: int) -> None:
         # What else an OPTIONS fails with is of no matter: DESCRIBE will tell.
-        public = {word.strip().upper() for word in reply.headers.get("public").split(",")}
+        lines = [*reply.headers.all("public"), *reply.headers.all("allow")]
+        public = {word.strip().upper() for word in ",".join(lines).split(",")}
         self._keep_alives = [
             method for method in ("GET_PARAMETER", "SET_PARAMETER") if method in public
         ] + ["OPTIONS"]
         self._move(Step.ANSWERED)
-        self._ask(_Request("DESCRIBE", str(self.url), [("Accept", "application/sdp")]), now_us)
+        self._ask(Request("DESCRIBE", str(self.url), [("Accept", "application/sdp")]), now_us)
 
     def _describe_answered(self, reply: Reply, now_us: int) -> None:
-        if 300 <= reply.status < 400:
-            self._redirect(reply.headers.get("location"))
         self._check(reply, "DESCRIBE")
+        overhang = self._reader.overhang()
+        if reply.body:
+            self._described(reply, reply.body + overhang, now_us)
+        else:
+            self._half = (reply, overhang)
+            self._deadline_us = now_us + UNANNOUNCED_BODY_PATIENCE_US
+
+    def _described(self, reply: Reply, body: bytes, now_us: int) -> None:
         headers = reply.headers
-        self._base = base_url(
-            str(self.url), headers.get("content-base"), headers.get("content-location")
-        )
+        asked = str(self.url)
         try:
-            self.description = parse_sdp(reply.body)
-            self._choose_tracks(self.description)
-        except KhuphoError:
-            self._move(Step.FAILED)
-            raise
+            self.description = parse_sdp(body)
+            self._wanted, self.audio_note = wanted_tracks(
+                self.description, audio=self._audio_wanted
+            )
+        except KhuphoError as error:
+            raise self._failed(error) from None
+        control = self.description.control
+        base = base_url(asked, headers.get("content-base"), headers.get("content-location"))
+        self._aggregates = list(control_urls(base, control, asked))[:_MAX_ADDRESSES]
+        # A session's own absolute address is what most clients append the tracks' controls to.
+        bases = (self._aggregates[0], base) if is_absolute(control) else (base, self._aggregates[0])
+        self._bases = (*bases, asked)
+        match = _SESSION.match(headers.get("session"))
+        self._offered_session = match[1] if match else ""
         self._move(Step.ANSWERED)
         self._set_up_next(now_us)
 
-    def _choose_tracks(self, description: SessionDescription) -> None:
-        video = description.video()
-        if video is None:
-            offered = ", ".join(sorted({m.encoding or m.kind for m in description.media}))
-            raise RtspError(
-                "The camera offers no H.264 or H.265 picture",
-                where=f"offered: {offered or 'nothing'}",
-                advice="Set its stream to H.264 or H.265",
-            )
-        self._wanted = [("video", video)]
-        if not self._audio_wanted:
-            return
-        audio = description.audio()
-        if audio is None:
-            self.audio_note = "the camera offers no sound"
-            return
-        try:
-            usable: AudioFormat | None = audio_format(audio)
-        except KhuphoError as error:
-            usable = None
-            self.audio_note = error.what  # quirk 47: the picture is recorded all the same
-        if usable is not None:
-            self._wanted.append(("audio", audio))
-
     def _set_up_next(self, now_us: int) -> None:
         _kind, media = self._wanted[0]
-        self._controls = list(control_urls(self._base, media.control))
+        base, *others = self._bases
+        self._controls = list(control_urls(base, media.control, *others))[:_MAX_ADDRESSES]
+        self._first_refusal = None
         self._ask_set_up(now_us)
 
     def _ask_set_up(self, now_us: int) -> None:
@@ -301,88 +300,97 @@ class RtspClient:
             transport = ask_udp(*self._udp_ports[len(self.tracks)])
         else:
             transport = ask_interleaved(channel)
-        self._ask(_Request("SETUP", self._controls.pop(0), [("Transport", transport)]), now_us)
+        self._ask(Request("SETUP", self._controls[0], [("Transport", transport)]), now_us)
 
     def _setup_answered(self, reply: Reply, now_us: int) -> None:
-        if reply.status in _TRY_OTHER_CONTROL and self._controls:
+        url = self._controls.pop(0)
+        accepted = 200 <= reply.status < 300
+        if reply.status >= 400 and reply.status not in NO_OTHER_ADDRESS and self._controls:
+            self._first_refusal = self._first_refusal or reply
             self._ask_set_up(now_us)
             return
         kind, media = self._wanted.pop(0)
-        if kind == "audio" and not 200 <= reply.status < 300:
+        if kind == "audio" and not accepted:
             self.audio_note = f"the camera refuses its sound (status {reply.status})"
         else:
-            self._check(reply, "SETUP")
+            self._check(reply if accepted else self._first_refusal or reply, "SETUP")
             self._take_session(reply)
             self.tracks.append(self._track(kind, media, reply))
         if self._wanted:
             self._move(Step.ANOTHER_TRACK)
             self._set_up_next(now_us)
             return
+        if len(self.tracks) == 1 and url not in self._aggregates:
+            self._aggregates.append(url)
         self._move(Step.ANSWERED)
-        control = self.description.control if self.description else ""
-        url = control_urls(self._base, control)[0]
-        self._ask(_Request("PLAY", url, [("Range", "npt=0.000-")]), now_us)
+        self._reader.keep_frames = not self._udp_ports
+        self._ask(Request("PLAY", self._aggregates[0], [_RANGE]), now_us)
 
     def _take_session(self, reply: Reply) -> None:
         match = _SESSION.match(reply.headers.get("session"))
-        if match is None or self._session_id:
+        if self._session_id:
             return  # a changed id: the first one counts (quirk 15)
-        self._session_id = match[1]
-        if match[2] and int(match[2]) > 0:
+        self._session_id = match[1] if match else self._offered_session
+        if match and match[2] and int(match[2]) > 0:
             self._timeout_s = int(match[2])
 
     def _track(self, kind: str, media: MediaDescription, reply: Reply) -> SetUpTrack:
-        transport = parse_transport(reply.headers.get("transport"))
+        try:
+            transport = agreed_transport(
+                reply.headers.get("transport"), over_udp=bool(self._udp_ports)
+            )
+        except TransportRefused as error:
+            raise self._failed(error) from None
         asked = 2 * len(self.tracks)
         channels = (asked, asked + 1)
-        if not self._udp_ports:
-            if transport.interleaved is None and transport.server_ports is not None:
-                self._move(Step.FAILED)
-                raise TransportRefused("The camera insists on UDP", where=str(self.url))
-            taken = {t.rtp_channel for t in self.tracks} | {t.rtcp_channel for t in self.tracks}
-            answered = transport.interleaved
-            if answered is not None and not taken & set(answered):
-                channels = answered  # quirk 14
+        taken = {t.rtp_channel for t in self.tracks} | {t.rtcp_channel for t in self.tracks}
+        if transport.interleaved and not self._udp_ports and not taken & set(transport.interleaved):
+            channels = transport.interleaved  # quirk 14
         return SetUpTrack(kind, media, *channels, transport)
 
-    def _play_answered(self, reply: Reply, now_us: int) -> None:
-        if 300 <= reply.status < 400:
-            self._redirect(reply.headers.get("location"))
+    def _play_answered(self, request: Request, reply: Reply, now_us: int) -> None:
+        if reply.status == INVALID_RANGE and request.headers:
+            self._ask(Request("PLAY", request.url), now_us)
+            return
+        if reply.status in OTHER_PLAY_ADDRESS and len(self._aggregates) > 1:
+            self._aggregates.pop(0)
+            self._ask(Request("PLAY", self._aggregates[0], request.headers), now_us)
+            return
         self._check(reply, "PLAY")
         self._move(Step.ANSWERED)
+        self._reader.keep_frames = False
         self._keep_alive_us = now_us + self._keep_alive_interval_us()
 
     def _keep_alive_interval_us(self) -> int:
         return max(US_PER_S, min(KEEP_ALIVE_MOST_US, self._timeout_s * US_PER_S // 2))
 
-    def _keep_alive_answered(self, request: _Request, reply: Reply) -> None:
-        if reply.status == 454:
-            self._check(reply, request.method)
-        elif reply.status >= 400 and len(self._keep_alives) > 1:
-            self._keep_alives.pop(0)  # advertised and yet refused (quirk 21)
+    def _keep_alive_answered(self, reply: Reply) -> None:
+        # No refusal ends what plays: devices say 454 of living sessions too (quirk 21).
+        self.forgotten = reply.status == 454
+        if reply.status >= 400 and len(self._keep_alives) > 1:
+            self._keep_alives.pop(0)  # advertised and yet refused
+
+    # Helpers
 
     def _check(self, reply: Reply, method: str) -> None:
-        if 200 <= reply.status < 300:
-            return
-        self._move(Step.FAILED)
-        where = f"{method} {self.url}: {reply.status} {reply.reason[:80]}"
-        if reply.status == 461:
-            raise TransportRefused("The camera refuses this transport", where=where)
-        what, advice = _REFUSALS.get(
-            reply.status, (f"The camera refuses {method}", "Look at its own log or settings")
-        )
-        raise RtspError(what, where=where, advice=advice)
+        """Raise what a status other than 2xx stands for."""
+        if 300 <= reply.status < 400:
+            self._redirect(reply.headers.get("location"))
+        if not 200 <= reply.status < 300:
+            raise self._failed(refusal(reply, method, str(self.url)))
 
     def _redirect(self, location: str) -> None:
         self._move(Step.FAILED)
         raise SessionRedirected(str(redirect_target(self.url, location)))
 
-    # Helpers
+    def _failed(self, error: KhuphoError) -> KhuphoError:
+        self._move(Step.FAILED)
+        return error
 
     def _move(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state, step]
 
-    def _ask(self, request: _Request, now_us: int) -> None:
+    def _ask(self, request: Request, now_us: int) -> None:
         self._sequence += 1
         request.sequence = self._sequence
         headers = [("User-Agent", USER_AGENT)]  # some devices refuse those without (quirk 17)
@@ -392,8 +400,6 @@ class RtspClient:
         request.signed = signature is not None
         if signature is not None:
             headers.append(("Authorization", signature))
-        self._out += request_bytes(
-            request.method, request.url, request.sequence, headers + request.headers
-        )
+        self._out += request.encoded(headers)
         self._pending = request
         self._deadline_us = now_us + ANSWER_PATIENCE_US

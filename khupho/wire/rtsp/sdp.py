@@ -151,7 +151,7 @@ def parse_sdp(body: bytes) -> SessionDescription:
 
 
 def _continue_fmtp(attributes: list[_Attribute], line: str) -> None:
-    """A line that is none continues an fmtp that the device broke in two (quirk 53)."""
+    """A line that is none continues an fmtp that the device broke in two (quirk 12)."""
     if attributes and attributes[-1].name == "fmtp":
         last = attributes[-1]
         attributes[-1] = last._replace(text=(last.text + line.strip())[: 64 * 1024])
@@ -285,7 +285,7 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _guess_codec(media: MediaDescription) -> None:
-    """A track without rtpmap tells its codec by its parameters (quirk 54)."""
+    """A track without rtpmap tells its codec by its parameters (quirk 11)."""
     h265 = ("sprop-vps", "sprop-sps", "sprop-pps")
     h264 = ("sprop-parameter-sets", "packetization-mode", "profile-level-id")
     for encoding, names in (("H265", h265), ("H264", h264)):
@@ -295,7 +295,7 @@ def _guess_codec(media: MediaDescription) -> None:
 
 
 def _complete_aac(media: MediaDescription) -> None:
-    """AAC without a readable `config` is AAC-LC of the rtpmap's rate and channels (quirk 54)."""
+    """AAC without a readable `config` is AAC-LC of the rtpmap's rate and channels (quirk 47)."""
     try:
         aac.config_of_fmtp(media.fmtp.get("config") or "-")
     except aac.AudioConfigError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from khupho.wire.rtsp.errors import TransportRefused
+
 _RANGE = re.compile(r"^\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*$")
 _ADDRESS = re.compile(r"^[\w.:%-]{1,255}$")
 
@@ -39,6 +41,18 @@ def parse_transport(header: str, *, interleaved: bool = False) -> TransportReply
     """
     ways = [_way(text) for text in header[:2_000].split(",")]
     return next((way for way in ways if interleaved and way.interleaved), ways[0])
+
+
+def agreed_transport(header: str, *, over_udp: bool) -> TransportReply:
+    """Read the answer to what was asked for. Raises `TransportRefused` if it means another way."""
+    reply = parse_transport(header, interleaved=not over_udp)
+    if reply.multicast and reply.interleaved is None:
+        raise TransportRefused("The camera sends to a group only", where=header[:80])
+    if over_udp and reply.interleaved is not None and reply.server_ports is None:
+        raise TransportRefused("The camera insists on TCP", where=header[:80])
+    if not over_udp and reply.interleaved is None and reply.server_ports is not None:
+        raise TransportRefused("The camera insists on UDP", where=header[:80])
+    return reply
 
 
 def _way(text: str) -> TransportReply:

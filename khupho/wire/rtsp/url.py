@@ -100,20 +100,20 @@ def _mended(request: str, text: str) -> str:
     return text if match and written.lower() in (bare, f"{bare}:{url.port}") else str(url)
 
 
-def control_urls(base: str, control: str, request: str = "") -> tuple[str, ...]:
+def control_urls(base: str, control: str, *others: str) -> tuple[str, ...]:
     """Addresses to try for a track's `a=control`, likeliest first (quirk 7).
 
     Appending is what the clients do that devices are tried with, above all behind a query; joining
-    is what RFC 1808 says. Where the device's base leads nowhere, the address asked for may
-    (`request`). Whatever is no address is mended or left out; there is always one.
+    is what RFC 1808 says. Where the device's base leads nowhere, one of the `others` may: the last
+    of them is where the request went. What is no address is mended or left out; there is always one.
     """
-    bases = tuple(dict.fromkeys(text for text in (base, request) if text))
+    bases = tuple(dict.fromkeys((base, *others)))
     control = re.sub(r"[\0-\x1f\x7f]", "", control).strip().strip("\"'").replace(" ", "%20")
     if not control or control == "*" or len(control) > MAX_URL_CHARACTERS:
         return bases
     if is_absolute(control):
         absolute = re.sub(r"(?i)^(?:rtsp[su]?://)+(?=rtsp[su]?://)", "", control)
-        return tuple(dict.fromkeys((absolute, _at(request, absolute))))
+        return tuple(dict.fromkeys((absolute, _at(bases[-1], absolute))))
     urls: list[str] = []
     for text in bases:
         mark = "" if text.endswith("/") or control.startswith("?") else "/"

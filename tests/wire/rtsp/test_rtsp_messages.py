@@ -107,7 +107,9 @@ def test_addresses_are_mended(text: str, url: str) -> None:
     assert str(parse_url(text)) == url
 
 
-@pytest.mark.parametrize("text", ["", "http://a/b", "rtsp://", "rtsp://a:99999/", "rtsp://a b/", "rtsp://a:0000099999/"])
+@pytest.mark.parametrize(
+    "text", ["", "http://a/b", "rtsp://", "rtsp://a:99999/", "rtsp://a b/", "rtsp://a:0000099999/"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(RtspError):
         parse_url(text)
@@ -127,7 +129,8 @@ def test_a_redirect_leads_only_to_the_same_host() -> None:
 def test_a_control_is_appended_and_then_joined() -> None:
     assert control_urls("rtsp://h/a/", "/t1") == ("rtsp://h/a/t1", "rtsp://h/t1")
     assert control_urls("rtsp://h/a", "*") == ("rtsp://h/a",)
-    assert control_urls("rtsp://h/a", "rtsp://other/t?x=1") == ("rtsp://other/t?x=1",)
+    other = "rtsp://other/t?x=1"
+    assert control_urls("rtsp://h/a", other) == (other, "rtsp://h/t?x=1")
 
 
 def test_what_only_looks_like_a_host_is_no_bug_of_ours() -> None:
