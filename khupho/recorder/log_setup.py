@@ -108,7 +108,11 @@ def _said(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def install_logging(
-    log_format: LogFormat, clock: Clock, *, stream: TextIO | None = None, under_journal: bool = False
+    log_format: LogFormat,
+    clock: Clock,
+    *,
+    stream: TextIO | None = None,
+    under_journal: bool = False,
 ) -> logging.Handler:
     """Let all lines from now on go to `stream` (stderr). The journal of systemd has times of its own."""
     stream = stream or sys.stderr

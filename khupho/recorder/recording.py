@@ -123,9 +123,7 @@ class Recording:
             self._archive.alarms.clear(_LOGIN_ALARM + camera_id)
         self._without_login = without_login
 
-    def _config(
-        self, camera: Camera, is_sub: bool, without_login: set[str]
-    ) -> SourceConfig | None:
+    def _config(self, camera: Camera, is_sub: bool, without_login: set[str]) -> SourceConfig | None:
         stream = "sub" if is_sub else "main"
         try:
             url, login = self._store.address(camera, "sub" if is_sub else "main")

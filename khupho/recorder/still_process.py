@@ -60,7 +60,9 @@ def _encode(picture: VideoFrame, width_px: int) -> bytes:
     return b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
 
 
-def answer(pictures: NewestPictures, camera: str, known_utc_us: int) -> tuple[dict[str, int], bytes]:
+def answer(
+    pictures: NewestPictures, camera: str, known_utc_us: int
+) -> tuple[dict[str, int], bytes]:
     """What a question is answered with: nothing new costs no decoding."""
     try:
         frame = pictures.find(camera)

@@ -139,7 +139,9 @@ class DayMinutes:
     covered_us: int = 0
 
 
-def covered_percent(camera: Camera, day: LocalDay, minutes: DayMinutes, now_us: int) -> float | None:
+def covered_percent(
+    camera: Camera, day: LocalDay, minutes: DayMinutes, now_us: int
+) -> float | None:
     """Share of today, as far as it has passed and since the camera is on the list; None if too early."""
     try:
         added_us = parse_utc(camera.added_utc)
