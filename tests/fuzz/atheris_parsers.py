@@ -48,7 +48,15 @@ def fuzz_all(names: list[str], seconds: int, crashes: Path) -> int:
     """Fuzz targets in processes of their own; how many broke."""
     broken = 0
     for name in names:
-        command = [sys.executable, __file__, name, "--seconds", str(seconds), "--crashes", str(crashes)]
+        command = [
+            sys.executable,
+            __file__,
+            name,
+            "--seconds",
+            str(seconds),
+            "--crashes",
+            str(crashes),
+        ]
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=seconds + _SPARE_S,
             check=False,
@@ -68,7 +76,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", help="a target's name, or all")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("--crashes", type=Path, default=None, help="where inputs that break are kept")
+    parser.add_argument(
+        "--crashes", type=Path, default=None, help="where inputs that break are kept"
+    )
     wanted = parser.parse_args()
     sys.path.insert(0, str(HERE))
     crashes = wanted.crashes or Path(tempfile.mkdtemp(prefix="khupho-fuzz-crashes-"))

@@ -32,7 +32,9 @@ class Target:
 TARGETS: dict[str, Target] = {}
 
 
-def target(name: str, *seeds: bytes) -> Callable[[Callable[[bytes], object]], Callable[[bytes], object]]:
+def target(
+    name: str, *seeds: bytes
+) -> Callable[[Callable[[bytes], object]], Callable[[bytes], object]]:
     """Register a parser under a name."""
 
     def register(parse: Callable[[bytes], object]) -> Callable[[bytes], object]:

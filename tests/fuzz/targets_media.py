@@ -112,7 +112,9 @@ def aac_config(data: bytes) -> object:
     return None
 
 
-@target("adts", bytes.fromhex("fff15080017ffc") + b"abcd", bytes.fromhex("fff9608002bffc") + bytes(14))
+@target(
+    "adts", bytes.fromhex("fff15080017ffc") + b"abcd", bytes.fromhex("fff9608002bffc") + bytes(14)
+)
 def adts(data: bytes) -> object:
     if aac.has_adts(data):
         aac.parse_config(aac.config_of_adts(data))
@@ -165,7 +167,9 @@ def boxes(data: bytes) -> object:
         return data[offset : offset + size]
 
     found = [[], []]
-    for into, walk in zip(found, (boxes_in(data), boxes_of_file(read_at, 0, len(data))), strict=True):
+    for into, walk in zip(
+        found, (boxes_in(data), boxes_of_file(read_at, 0, len(data))), strict=True
+    ):
         end = 0
         try:
             for one in walk:

@@ -64,7 +64,7 @@ def big_inputs(found: Target) -> dict[str, bytes]:
         "blanks": b" ",
         "fields": b"a=",
         "quotes": b'a="',
-        "escapes": b"\\\"",
+        "escapes": b'\\"',
         "start codes": b"\0\0\1\x41",
         "escaped": b"\0\0\3",
         "starts": b"OPTIONS ",
@@ -73,7 +73,9 @@ def big_inputs(found: Target) -> dict[str, bytes]:
         "commas": b"Digest ,",
         "equal": b"=" * 3 + b",",
     }
-    return {name: (part * (BIG_BYTES // len(part) + 1))[:BIG_BYTES] for name, part in repeated.items()} | {
+    return {
+        name: (part * (BIG_BYTES // len(part) + 1))[:BIG_BYTES] for name, part in repeated.items()
+    } | {
         f"seed, then {name}": seed[: len(seed) // 2] + (part * (BIG_BYTES // len(part)))[:BIG_BYTES]
         for name, part in repeated.items()
     }
