@@ -51,6 +51,16 @@ def origin_of(archive_id: bytes, generation: int = 1) -> str:
     return f"khupho/archive/{archive_id.hex()}{suffix}"
 
 
+def is_origin_of(origin: str, archive_id: str) -> bool:
+    """Whether a checkpoint speaks of that archive's log (id in hex), of whatever generation."""
+    name, _, generation = origin.removeprefix("khupho/archive/").partition("/")
+    return (
+        origin.startswith("khupho/archive/")
+        and name == archive_id
+        and (not generation or generation.isdecimal())
+    )
+
+
 def recorder_id(key: Ed25519PublicKey) -> str:
     """A recorder's id: the beginning of its public key's SHA-256, in hex."""
     return sha256(key.public_bytes_raw()).digest()[:ID_BYTES].hex()

@@ -1,0 +1,347 @@
+"""Whether a clip and its report prove themselves, looked at by somebody who has neither archive nor recorder.
+
+What is proven of a fragment: that the recorder filed it in its log with these bytes, this time and this
+camera, before it signed the log's checkpoint. See "Proof" in `docs/design/archive.md` for what that leaves
+open.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from khupho.archive.append_file import read_at
+from khupho.archive.checkpoint import is_origin_of
+from khupho.archive.clip_order import PlacedFragment, order_problems
+from khupho.archive.leaf_record import entry_hash, fragment_entry
+from khupho.archive.proof_bundle import ProofBundleError, bundle_root
+from khupho.archive.prover import PROOF_VERSION
+from khupho.archive.segment_facts import (
+    SEGMENT_FACTS_BYTES,
+    FragmentFacts,
+    parse_fragment_facts,
+    parse_segment_facts,
+)
+from khupho.archive.signed_note import (
+    NoteError,
+    VerifierKey,
+    parse_checkpoint,
+    parse_note,
+    verify_note,
+)
+from khupho.archive.stored_report import ClipReportError, Report, ReportFragment, ReportProof
+from khupho.media.boxes import BoxError
+from khupho.media.fmp4 import MAX_INIT_BYTES, parse_fragment, parse_init
+from khupho.units import US_PER_MS, US_PER_S, format_utc, parse_utc
+
+SILENT_JUMP_US = 250 * US_PER_MS
+"""So much time between two neighbouring fragments is told."""
+_MAX_JUMPS_TOLD = 20
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class ClipVerdict:
+    """What was found, in plain words."""
+
+    problems: list[str] = field(default_factory=list)
+    """What contradicts the proof: the clip or the report was changed."""
+    proven: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    """What nothing speaks against, and nothing proves."""
+    fragments: int = 0
+    proven_fragments: int = 0
+    signed_by: str = ""
+    """The verifier key that the signature was checked with."""
+    key_was_given: bool = False
+    """By the asker; else it is the report's own word."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Every whole fragment is proven and nothing contradicts. With the report's own key that means
+        only that report and clip agree."""
+        return not self.problems and self.proven_fragments > 0
+
+    def fields(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "proven": self.is_proven,
+            "problems": self.problems,
+            "proves": self.proven,
+            "leaves_open": self.unproven,
+            "fragments": self.fragments,
+            "proven_fragments": self.proven_fragments,
+            "key": self.signed_by,
+            "key_was_given": self.key_was_given,
+        }
+
+
+class _Fragment(NamedTuple):
+    """One of the clip's fragments, its header read."""
+
+    placed: PlacedFragment
+    facts: FragmentFacts
+    header: bytes
+    leaf: bytes
+
+
+def verify_clip(clip: Path, report: Report, key: VerifierKey | None = None) -> ClipVerdict:
+    """Hold a clip against its report, and the report against its proof.
+
+    `key` is the recorder's, got by another way than the report. Raises `ClipReportError` where the clip
+    cannot be read.
+    """
+    verdict = ClipVerdict(fragments=len(report.fragments), key_was_given=key is not None)
+    try:
+        file = os.open(clip, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _file_itself(file, report, verdict)
+            fragments = _fragments(report, verdict)
+            if not verdict.problems:
+                _payloads(file, fragments, verdict)
+                if report.form == "fragments":
+                    _copied_layout(file, report, fragments, verdict)
+                else:
+                    _progressive_layout(clip, report, fragments, verdict)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise ClipReportError(
+            f"The clip cannot be read: {error.strerror}", where=str(clip)
+        ) from error
+    if report.proof is None:
+        verdict.unproven.append(
+            "The report has no proof: the footage was not in the signed log yet"
+        )
+    elif not verdict.problems:
+        _log(report, report.proof, fragments, key, verdict)
+    _times(report, fragments, verdict)
+    return verdict
+
+
+def _file_itself(file: int, report: Report, verdict: ClipVerdict) -> None:
+    digest = hashlib.sha256()
+    size = 0
+    while chunk := os.pread(file, _CHUNK_BYTES, size):
+        digest.update(chunk)
+        size += len(chunk)
+    if size != report.size_bytes:
+        verdict.problems.append(
+            f"The clip has {size} bytes, and its report says {report.size_bytes}"
+        )
+    elif digest.hexdigest() != report.sha256:
+        verdict.problems.append("The clip's bytes are not those that its report was made for")
+
+
+def _fragments(report: Report, verdict: ClipVerdict) -> list[_Fragment]:
+    """The fragments with their headers; what doesn't agree goes to the verdict."""
+    made = []
+    for number, one in enumerate(report.fragments):
+        try:
+            made.append(_fragment(report, one))
+        except (BoxError, ValueError) as error:
+            verdict.problems.append(f"The report's fragment {number} is not one of ours: {error}")
+            return []
+    if not made:
+        verdict.problems.append("The report names no fragments")
+    return made
+
+
+def _fragment(report: Report, one: ReportFragment) -> _Fragment:
+    """Raises `BoxError`, `ValueError`."""
+    data = base64.b64decode(one.header, validate=True)
+    header = parse_fragment(data)
+    facts = parse_fragment_facts(header, data)
+    if header.header_size != len(data) or sum(header.sizes) != header.data_size:
+        raise ValueError("its header has another size")
+    if facts.payload_sha256.hex() != one.sha256:
+        raise ValueError("its header tells another hash")
+    if header.data_size < one.size or (header.data_size != one.size and not one.part_only):
+        raise ValueError("its header tells another size")
+    is_whole = header.data_size == one.size
+    placed = PlacedFragment(one.offset, one.size, facts.start_utc_us, header, is_whole)
+    leaf = entry_hash(fragment_entry(report.camera, report.stream, data))
+    return _Fragment(placed, facts, data, leaf)
+
+
+def _payloads(file: int, fragments: Sequence[_Fragment], verdict: ClipVerdict) -> None:
+    """Whether the whole fragments' bytes have the hashes that their headers tell."""
+    end = 0
+    part_bytes = 0
+    for number, (placed, facts, _, _) in enumerate(fragments):
+        if placed.offset < end:
+            verdict.problems.append(f"Fragment {number} lies over the one before it")
+            return
+        end = placed.offset + placed.size_bytes
+        if not placed.is_whole:
+            part_bytes += placed.size_bytes
+        elif _sha256(file, placed.offset, placed.size_bytes) != facts.payload_sha256:
+            verdict.problems.append(
+                f"The pictures of {format_utc(placed.start_utc_us)} were changed since they were recorded"
+            )
+    if part_bytes:
+        verdict.unproven.append(
+            f"{part_bytes} bytes at the clip's ends or seams are parts of fragments: a part cannot be "
+            "proven without its whole (export with --whole-fragments)"
+        )
+
+
+def _sha256(file: int, offset: int, size: int) -> bytes:
+    digest = hashlib.sha256()
+    while size and (chunk := os.pread(file, min(size, _CHUNK_BYTES), offset)):
+        digest.update(chunk)
+        offset += len(chunk)
+        size -= len(chunk)
+    return digest.digest() if not size else b""
+
+
+def _copied_layout(
+    file: int, report: Report, fragments: Sequence[_Fragment], verdict: ClipVerdict
+) -> None:
+    """A beginning that names camera and archive, then nothing but the fragments, header and payload."""
+    at = fragments[0].placed.offset - len(fragments[0].header)
+    try:
+        if not 0 < at <= MAX_INIT_BYTES + SEGMENT_FACTS_BYTES:
+            raise ValueError("it has another size")
+        begin = read_at(file, 0, at)
+        facts = parse_segment_facts(begin, at - SEGMENT_FACTS_BYTES)
+        if parse_init(begin).timescale != report.clock_hz:
+            raise ValueError("it counts other ticks a second")
+        if (facts.camera, facts.stream) != (report.camera, report.stream):
+            raise ValueError(f"it is of {facts.camera}/{facts.stream}")
+        if facts.archive_id.hex() != report.archive:
+            raise ValueError("it is of another archive")
+    except (BoxError, ValueError) as error:
+        verdict.problems.append(f"The clip's beginning is not as it was recorded: {error}")
+        return
+    for placed, _, header, _ in fragments:
+        if placed.offset - len(header) != at or read_at(file, at, len(header)) != header:
+            verdict.problems.append(
+                f"Before the pictures of {format_utc(placed.start_utc_us)} the clip isn't as it was recorded"
+            )
+            return
+        at = placed.offset + placed.size_bytes
+    if at != report.size_bytes:
+        verdict.problems.append("The clip goes on after its last fragment")
+    verdict.unproven.append("The format in the clip's beginning has a checksum, and no signature")
+
+
+def _progressive_layout(
+    clip: Path, report: Report, fragments: Sequence[_Fragment], verdict: ClipVerdict
+) -> None:
+    """The index, made at export, held against the headers."""
+    verdict.problems += order_problems(clip, [one.placed for one in fragments], report.clock_hz)
+    verdict.unproven.append(
+        "The format in the clip's index, and how long its first and last picture are shown"
+    )
+
+
+def _log(
+    report: Report,
+    proof: ReportProof,
+    fragments: Sequence[_Fragment],
+    key: VerifierKey | None,
+    verdict: ClipVerdict,
+) -> None:
+    """Whether the fragments are leaves of the log that was signed."""
+    if proof.version != PROOF_VERSION:
+        verdict.problems.append(f"The proof has version {proof.version}; use a newer khupho")
+        return
+    try:
+        if key is None:
+            key = VerifierKey.parse(proof.key or "")
+        note = parse_note(proof.checkpoint.encode())
+        verify_note(note, [key])
+        checkpoint = parse_checkpoint(note.text)
+        if not is_origin_of(checkpoint.origin, report.archive):
+            raise NoteError("The checkpoint is of another archive")
+        if len(proof.leaves) != len(fragments) or proof.tree_size != checkpoint.size:
+            raise ProofBundleError("The proof and the report don't belong together")
+        leaves: dict[int, bytes] = {}
+        for place, one in zip(proof.leaves, fragments, strict=True):
+            if place is not None and leaves.setdefault(place, one.leaf) != one.leaf:
+                raise ProofBundleError("Two fragments have one place in the log")
+        nodes = [base64.b64decode(node, validate=True) for node in proof.nodes]
+        if bundle_root(leaves, checkpoint.size, nodes) != checkpoint.root:
+            raise ProofBundleError(
+                "The fragments are not in the log that was signed: they, or the camera's name, were changed"
+            )
+    except (NoteError, ProofBundleError) as error:
+        verdict.problems.append(error.what)
+        return
+    except (binascii.Error, ValueError) as error:
+        verdict.problems.append(f"The proof cannot be read: {error}")
+        return
+    verdict.signed_by = str(key)
+    _tell_proven(proof, fragments, verdict)
+
+
+def _tell_proven(proof: ReportProof, fragments: Sequence[_Fragment], verdict: ClipVerdict) -> None:
+    places = zip(proof.leaves, fragments, strict=True)
+    proven = [one.placed for place, one in places if place is not None and one.placed.is_whole]
+    verdict.proven_fragments = len(proven)
+    if proven:
+        size = sum(one.size_bytes for one in proven)
+        verdict.proven.append(
+            f"{len(proven)} of {len(fragments)} fragments with {size} bytes of footage, from "
+            f"{format_utc(proven[0].start_utc_us)} on, are as the recorder filed them in its log"
+        )
+    missing = proof.leaves.count(None)
+    if missing:
+        verdict.unproven.append(f"{missing} fragments were not in the signed log yet")
+    if not verdict.key_was_given:
+        verdict.unproven.append(
+            "Whose signature it is: the key comes with the report. Compare it with the recorder's"
+        )
+    verdict.unproven.append(
+        "When the recorder's log was signed, and that the recorder's clock was right: only who keeps "
+        "older checkpoints of this log can tell that it wasn't made later"
+    )
+
+
+def _times(report: Report, fragments: Sequence[_Fragment], verdict: ClipVerdict) -> None:
+    """Whether the report's times are the fragments', and where time is left out between them."""
+    if not fragments:
+        return
+    first, last, hz = fragments[0].placed, fragments[-1].placed, report.clock_hz
+    try:
+        start_us, end_us = parse_utc(report.start), parse_utc(report.end)
+    except (ValueError, OverflowError):
+        verdict.problems.append("The report's times cannot be read")
+        return
+    if not (
+        first.start_utc_us - SILENT_JUMP_US
+        <= start_us
+        < end_us
+        <= _end_us(last, hz) + SILENT_JUMP_US
+    ):
+        verdict.problems.append("The report's times are not those of its fragments")
+    jumps = 0
+    for (one, facts, _, _), (following, next_facts, _, _) in pairwise(fragments):
+        jump_us = following.start_utc_us - _end_us(one, hz)
+        if next_facts.sequence == facts.sequence + 1 and jump_us < SILENT_JUMP_US:
+            continue
+        if jump_us < -SILENT_JUMP_US:
+            verdict.problems.append(
+                f"The fragments are not in order at {format_utc(following.start_utc_us)}"
+            )
+        elif jump_us >= SILENT_JUMP_US:
+            jumps += 1
+            if jumps <= _MAX_JUMPS_TOLD:
+                verdict.unproven.append(
+                    f"What was between {format_utc(_end_us(one, hz))} and "
+                    f"{format_utc(following.start_utc_us)} ({jump_us / US_PER_S:.1f} s): not in this clip"
+                )
+    if jumps > _MAX_JUMPS_TOLD:
+        verdict.unproven.append(f"And {jumps - _MAX_JUMPS_TOLD} more such gaps")
+
+
+def _end_us(fragment: PlacedFragment, clock_hz: int) -> int:
+    return fragment.start_utc_us + fragment.header.duration_90k * US_PER_S // clock_hz
