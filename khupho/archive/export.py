@@ -80,6 +80,7 @@ class ExportedPart:
     frames: int
     blemishes: Blemishes
     is_proven: bool
+    """Each of its fragments has its place in the signed log."""
 
 
 @dataclass(slots=True)
@@ -151,10 +152,14 @@ def export_clip(
                     file.size_bytes,
                     part.frames,
                     part.blemishes,
-                    proof is not None,
+                    proof is not None and None not in _list(proof.get("leaves")),
                 )
             )
     return made
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _check(request: ClipRequest) -> None:
