@@ -20,7 +20,7 @@ _STATUS_LINE = re.compile(
     rb"(RTSP|HTTP)/\d{1,3}(?:\.\d{1,3})?[ \t]+(\d{3})(?!\d)[ \t]*(.*)$", re.S | re.I
 )
 _REQUEST_LINE = re.compile(rb"([A-Z_]{3,20})[ \t]+(\S{1,2000})[ \t]+RTSP/\d{1,3}\.\d{1,3}[ \t]*$")
-_START = re.compile(
+MESSAGE_START = re.compile(
     rb"(?i:RTSP|HTTP)/\d|(?:OPTIONS|ANNOUNCE|REDIRECT|SET_PARAMETER|GET_PARAMETER|TEARDOWN) "
 )
 
@@ -98,12 +98,12 @@ class MessageReader:
     def cut_reply(self) -> Reply | None:
         """A reply whose body is shorter than announced, with what of it came; None if its head is
         not whole. It stays unread: the rest may still come."""
-        parsed = _parse(self._buffer, whole=False) if _may_begin(self._buffer) else None
+        parsed = _parse(self._buffer, whole=False) if may_begin(self._buffer) else None
         return parsed[0] if parsed is not None and isinstance(parsed[0], Reply) else None
 
     def overhang(self) -> bytes:
         """Take what stands before the next message or frame: text beyond the announced length."""
-        match = _START.search(self._buffer)
+        match = MESSAGE_START.search(self._buffer)
         ends = (match.start() if match else -1, self._buffer.find(b"$"))
         end = min((end for end in ends if end >= 0), default=len(self._buffer))
         text = bytes(self._buffer[:end])
@@ -141,7 +141,7 @@ class MessageReader:
                     self._frames += buffer[:end]
                 del buffer[:end]
                 self.skipped_frames += 1
-            elif _may_begin(buffer):
+            elif may_begin(buffer):
                 return True
             else:
                 self._skip_garbage()
@@ -151,7 +151,7 @@ class MessageReader:
         buffer = self._buffer
         dollar = buffer.find(b"$", 1)
         # No start is looked for past the next frame: else bytes full of `$` take quadratic time.
-        match = _START.search(buffer, 1, dollar if dollar > 0 else len(buffer))
+        match = MESSAGE_START.search(buffer, 1, dollar if dollar > 0 else len(buffer))
         if match:
             end = match.start()
         elif dollar > 0:
@@ -171,11 +171,12 @@ class MessageReader:
             )
 
 
-def _may_begin(buffer: bytearray) -> bool:
+def may_begin(buffer: bytes | bytearray) -> bool:
+    """Whether these bytes begin a message, or will with more of them."""
     head = bytes(buffer[:24])
     if head[:4].upper() in (b"RTSP", b"HTTP"):
         head = head.upper()
-    if _START.match(head):
+    if MESSAGE_START.match(head):
         return True
     if len(buffer) >= 24:
         return False
