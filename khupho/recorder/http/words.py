@@ -50,9 +50,9 @@ class Vietnamese:
             if match is None:
                 continue
             # What varies may be a sentence itself: a reason inside a reason.
-            for part in match.groups():
-                text = text.replace("{}", self.translate(part) or part, 1)
-            return text
+            varied = [self.translate(part) or part for part in match.groups()]
+            plain = text.split("{}")
+            return plain[0] + "".join(a + b for a, b in zip(varied, plain[1:], strict=True))
         return None
 
 
