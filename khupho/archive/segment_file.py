@@ -1,0 +1,186 @@
+"""One segment's file while it grows: appends, what was appended, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from collections.abc import Sequence
+
+from khupho.archive.events import (
+    CloseCause,
+    FragmentCommitted,
+    Listener,
+    Segment,
+    SegmentClosed,
+    SegmentOpened,
+)
+from khupho.archive.place import Buffer, Place
+from khupho.archive.segment_facts import ClosingFacts, closing_facts_box
+from khupho.media.fmp4 import PRFT_BYTES, mfra_box
+
+
+def segment_end(facts: ClosingFacts, key_fragments: Sequence[tuple[int, int]]) -> bytes:
+    """What is appended to a segment that ends: closing facts and `mfra`.
+
+    `key_fragments` are presentation time on the media's line, and the `moof`'s offset.
+    """
+    return closing_facts_box(facts) + mfra_box(key_fragments)
+
+
+class SegmentFile:
+    """A segment being written. A method that raises `OSError` left the file as it was, or torn at the end:
+    then `abandon` it."""
+
+    __slots__ = (
+        "_fragments",
+        "_frames",
+        "_head",
+        "_key_frames",
+        "_keys",
+        "_listener",
+        "_lost_packets",
+        "_payload_bytes",
+        "_place",
+        "end_utc_us",
+        "segment",
+        "size_bytes",
+    )
+
+    def __init__(self, place: Place, segment: Segment, listener: Listener) -> None:
+        self.segment = segment
+        self.size_bytes = 0
+        """Of all that was appended whole."""
+        self.end_utc_us = segment.start_utc_us
+        self._place = place
+        self._listener = listener
+        self._fragments = self._frames = self._key_frames = 0
+        self._lost_packets = self._payload_bytes = 0
+        self._head = b""
+        self._keys = array("Q")
+        """Time and offset of each fragment that begins with a key frame, one after the other."""
+
+    def begin(self, head: bytes) -> None:
+        """Create the file; `head` (`ftyp moov uuid`) goes in front of the first fragment, in one append.
+
+        Raises `OSError`; after `FileExistsError` nothing is changed.
+        """
+        self.segment.file = self._place.open_segment(self.segment.relative_path)
+        self._head = head
+
+    def append(
+        self,
+        header: bytes,
+        pieces: Sequence[Buffer],
+        data_bytes: int,
+        start_utc_us: int,
+        duration_us: int,
+        frames: int,
+        key_frames: int,
+        key_time: int,
+        lost_packets: int,
+        damaged: bool,
+        clock_wrong: bool,
+    ) -> None:
+        """Append a fragment and tell it. Raises `OSError`.
+
+        `key_time` is the presentation time of its first frame on the media's line where that is a key
+        frame, else -1.
+        """
+        size = len(header) + data_bytes
+        place, segment, head = self._place, self.segment, self._head
+        began_us = place.mono_us()
+        if head:
+            place.write_all(segment.file, [head, header, *pieces], len(head) + size)
+            self._head = b""
+            self.size_bytes = len(head)
+            self._listener(SegmentOpened(segment, len(head)))
+        else:
+            place.write_all(segment.file, [header, *pieces], size)
+        took_us = place.mono_us() - began_us
+        offset = self.size_bytes
+        self.size_bytes = offset + size
+        self.end_utc_us = start_utc_us + duration_us
+        self._fragments += 1
+        self._frames += frames
+        self._key_frames += key_frames
+        self._lost_packets += lost_packets
+        self._payload_bytes += data_bytes
+        if key_time >= 0:
+            self._keys.extend((key_time, offset + PRFT_BYTES))
+        self._listener(
+            FragmentCommitted(
+                segment,
+                offset,
+                header,
+                start_utc_us,
+                duration_us,
+                size,
+                frames,
+                key_frames,
+                lost_packets,
+                damaged,
+                clock_wrong,
+            )
+        )
+        if took_us > 100_000:
+            place.took(took_us)
+
+    def finish(self, cause: CloseCause) -> None:
+        """Append the segment's end, close it, and tell it. What the disk refuses is appended later."""
+        tail = self._end(cause)
+        place, segment = self._place, self.segment
+        try:
+            place.write_all(segment.file, [tail], len(tail))
+        except OSError:
+            self._cut_back()
+            place.leave_unfinished(segment.relative_path, self.size_bytes, tail)
+        self._close(cause, len(tail))
+
+    def abandon(self) -> None:
+        """After a refused append: cut the torn end away, and end the segment in order if possible."""
+        if self.segment.file < 0:
+            return
+        if not self.size_bytes:
+            # Not one fragment: nobody was told of it.
+            self._close_file()
+            with contextlib.suppress(OSError):
+                self._place.remove_segment(self.segment.relative_path)
+            return
+        if self._cut_back():
+            self.finish(CloseCause.DISK)
+            return
+        tail = self._end(CloseCause.DISK)
+        self._place.leave_unfinished(self.segment.relative_path, self.size_bytes, tail)
+        self._close(CloseCause.DISK, len(tail))
+
+    def _end(self, cause: CloseCause) -> bytes:
+        facts = ClosingFacts(
+            cause,
+            self.end_utc_us,
+            self._fragments,
+            self._frames,
+            self._key_frames,
+            self._lost_packets,
+            self._payload_bytes,
+        )
+        keys = self._keys
+        return segment_end(facts, list(zip(keys[::2], keys[1::2], strict=True)))
+
+    def _cut_back(self) -> bool:
+        try:
+            self._place.calls.ftruncate(self.segment.file, self.size_bytes)
+        except OSError:
+            return False
+        return True
+
+    def _close(self, cause: CloseCause, tail_bytes: int) -> None:
+        self._close_file()
+        self._listener(
+            SegmentClosed(self.segment, cause, self.end_utc_us, self.size_bytes + tail_bytes)
+        )
+
+    def _close_file(self) -> None:
+        file, self.segment.file = self.segment.file, -1
+        with contextlib.suppress(OSError):
+            # Written data that is lost here is found at the keeper's flush.
+            self._place.calls.close(file)
