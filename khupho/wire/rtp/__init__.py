@@ -1,0 +1,1 @@
+"""RTP and RTCP from cameras: packets in, samples out. Sans-IO."""

@@ -1,0 +1,122 @@
+"""RTP and RTCP from UDP: packets are put in order within bounds, what doesn't come in time is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from khupho.units import US_PER_MS
+from khupho.wire.rtp.feed import Feed
+from khupho.wire.rtp.interleaved import track_reader
+from khupho.wire.rtp.packet import parse_header
+from khupho.wire.rtp.reception import Reception
+from khupho.wire.rtp.track import TrackReader
+from khupho.wire.rtp.track_spec import TrackSpec
+
+MAX_WAITING = 64
+"""Packets that came before one that is missing."""
+PATIENCE_US = 100 * US_PER_MS
+"""So long a missing packet is waited for."""
+MAX_CONTROL = 64
+"""RTCP packets of one reading; more are a fault or an attack."""
+
+
+class DatagramReader:
+    """Reads the datagrams of one session, already known to come from the camera."""
+
+    def __init__(self, specs: Mapping[int, TrackSpec], rtcp: Mapping[int, int]) -> None:
+        """`specs`: indices of RTP sockets and their tracks; `rtcp`: those of RTCP and their RTP ones."""
+        self._queues = {index: _Queue(track_reader(spec)) for index, spec in specs.items()}
+        self._rtcp = dict(rtcp)
+        self._control: list[tuple[int, bytes]] = []
+
+    def put(self, index: int, data: bytes, now_us: int) -> None:
+        """Take a datagram that came to socket `index`."""
+        queue = self._queues.get(index)
+        if queue is not None:
+            queue.put(data, now_us)
+        elif index in self._rtcp and len(self._control) < MAX_CONTROL:
+            self._control.append((self._rtcp[index], data))
+
+    def take(self, now_us: int) -> Feed:
+        """What the datagrams since the last call brought."""
+        for queue in self._queues.values():
+            queue.release(now_us)
+        return self._handed(is_over=False)
+
+    def finish(self) -> Feed:
+        """What waits, and what is carried and whole. The session is over."""
+        for queue in self._queues.values():
+            queue.release(None)
+        return self._handed(is_over=True)
+
+    def reception(self, channel: int) -> Reception:
+        """How an RTP channel was received until now."""
+        return self._queues[channel].track.reception()
+
+    def _handed(self, *, is_over: bool) -> Feed:
+        feed = Feed(control=self._control)
+        self._control = []
+        for index, queue in self._queues.items():
+            track = queue.track
+            feed.packets += track.packets
+            track.packets = 0
+            batch = track.finish() if is_over else track.take_batch()
+            if batch is not None:
+                feed.batches.append((index, batch))
+        return feed
+
+
+class _Queue:
+    """Packets of one track that wait for an earlier one."""
+
+    __slots__ = ("_waiting", "track")
+
+    def __init__(self, track: TrackReader) -> None:
+        self.track = track
+        self._waiting: dict[int, tuple[int, bytes]] = {}
+        """By sequence number: when it came, and the packet."""
+
+    def put(self, data: bytes, now_us: int) -> None:
+        track = self.track
+        view = memoryview(data)
+        header = parse_header(view, 0, len(data))
+        if header is None or header.payload_type not in track.payload_types:
+            return
+        following = track.sequence.next
+        ahead = 0 if following is None else (header.sequence - following) & 0xFFFF
+        is_early = 0 < ahead < 0x8000 and header.ssrc == track.ssrc
+        if is_early and ahead <= MAX_WAITING:
+            self._waiting.setdefault(header.sequence, (now_us, data))
+            return
+        if is_early:
+            self._release_all()
+        track.packet(view, 0, len(data), now_us)
+        if self._waiting:
+            self._release_ready()
+
+    def release(self, now_us: int | None) -> None:
+        """Give up missing packets that were waited for too long; with None, all of them."""
+        if self._waiting:
+            # Packets that came in order lie in order of their arrival, too.
+            oldest_us = min(came_us for came_us, _data in self._waiting.values())
+            if now_us is None or now_us - oldest_us >= PATIENCE_US:
+                self._release_all()
+
+    def _release_ready(self) -> None:
+        following = self.track.sequence.next
+        while following is not None:
+            entry = self._waiting.pop(following & 0xFFFF, None)
+            if entry is None:
+                return
+            self._hand_on(entry)
+            following = self.track.sequence.next
+
+    def _release_all(self) -> None:
+        following = self.track.sequence.next or 0
+        for number in sorted(self._waiting, key=lambda n: (n - following) & 0xFFFF):
+            self._hand_on(self._waiting[number])
+        self._waiting.clear()
+
+    def _hand_on(self, entry: tuple[int, bytes]) -> None:
+        came_us, data = entry
+        self.track.packet(memoryview(data), 0, len(data), came_us)
