@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from khupho.archive.events import Arrival, CloseCause
@@ -16,20 +16,19 @@ from khupho.recorder.connect import ConnectError, explain
 from khupho.recorder.handshake import Connection, leave, shake_hands
 from khupho.recorder.measure import SessionMeasures
 from khupho.recorder.source import SourceConfig, unexpected
+from khupho.recorder.watchdog import Watchdog
 from khupho.units import US_PER_MS, US_PER_S
 from khupho.wire.rtp.datagram_reader import DatagramReader
 from khupho.wire.rtp.feed import Feed
 from khupho.wire.rtp.interleaved import InterleavedReader
+from khupho.wire.rtp.reception import Reception
 from khupho.wire.rtp.reports import TrackReports
 from khupho.wire.rtp.track_spec import TrackSpec
 from khupho.wire.rtsp.client import RtspClient, SetUpTrack
-from khupho.wire.rtsp.errors import RtspError
 
 SCRATCH_BYTES = 4 * 1024 * 1024
 QUIET_US = 400 * US_PER_MS
 """A socket that wasn't read for so long is read by the sweep."""
-MEDIA_PATIENCE_US = 10 * US_PER_S
-"""Without a media packet for so long the session ends (quirk 50)."""
 REPORT_INTERVAL_US = 5 * US_PER_S
 """Some cameras end a session without a receiver report every few seconds (quirk 24)."""
 _MARK_SHARE = 2
@@ -123,11 +122,30 @@ class Session:
         }
         now_us = clock.mono_us()
         self._read_us = now_us
-        self._media_us = now_us
+        self._watchdog = Watchdog(str(connection.client.url), now_us)
         self._tick_us = now_us + _TICK_US
         self._report_us = now_us + REPORT_INTERVAL_US
         self._mark_bytes = 1
         self._unsent = bytearray()
+
+    @property
+    def server(self) -> str:
+        """What the camera calls itself; may be empty."""
+        return self._client.server
+
+    @property
+    def sign_in(self) -> str:
+        """How it asked for the password; empty if it didn't."""
+        return self._client.sign_in
+
+    @property
+    def tracks(self) -> Sequence[SetUpTrack]:
+        """What it sends: picture first, then sound if that was asked for."""
+        return self._tracks
+
+    def reception(self) -> Reception:
+        """How the picture was received until now."""
+        return (self._datagram_reader or self._reader).reception(self._video_channel)
 
     def start(self) -> None:
         """Begin to read. What came behind the answer to PLAY is taken first."""
@@ -202,10 +220,11 @@ class Session:
         arrival = self._arrival()
         if feed.packets:
             self.media_packets += feed.packets
-            self._media_us = self._clock.mono_us()
+            self._watchdog.media(self._clock.mono_us())
         for channel, batch in feed.batches:
             if channel == self._video_channel:
                 self.measures.take(batch, arrival.utc_us)
+                self._watchdog.picture(arrival.mono_us)
             self._writers[channel].write(batch, arrival)
         if feed.control:
             self._take_control(feed, arrival)
@@ -240,12 +259,7 @@ class Session:
         self._set_mark()
 
     def _run_timers(self, mono_us: int) -> None:
-        if mono_us - self._media_us > MEDIA_PATIENCE_US:
-            raise RtspError(
-                "The camera sends no picture",
-                where=str(self._client.url),
-                advice="If it stays so, restart the camera, or look whether its channel has a source",
-            )
+        self._watchdog.look(self.reception().received, mono_us)
         if self._datagram_reader is not None:
             self._taken(self._datagram_reader.take(mono_us))
         if mono_us >= self._client.next_timer_us():

@@ -21,7 +21,7 @@ SCRIPT = FOLDER.joinpath("page/page.js").read_text()
 
 SAID_ON_THE_PAGE = [
     "recorder.connect", "recorder.handshake", "recorder.datagrams", "recorder.session",
-    "recorder.source", "recorder.settings", "recorder.secrets",
+    "recorder.source", "recorder.watchdog", "recorder.settings", "recorder.secrets",
     "wire.rtsp.client", "wire.rtsp.auth", "wire.rtsp.message", "wire.rtsp.sdp", "wire.rtsp.tracks",
     "wire.rtsp.url", "wire.rtsp.errors",
     "archive.forecast", "archive.place",
