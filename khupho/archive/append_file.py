@@ -102,14 +102,15 @@ class AppendFile:
 
     def write(self) -> None:
         """Hand all that was appended to the kernel, in one call if it takes it. Raises `AppendFileError`."""
-        with memoryview(self._unsynced) as unsynced:
-            while self._written < self._synced + len(unsynced):
-                try:
-                    self._written += os.pwrite(
-                        self._file, unsynced[self._written - self._synced :], self._written
-                    )
-                except OSError as error:
-                    raise disk_error("The disk refused a write", self.name, error) from error
+        # A copy, since a view of it in a traceback would forbid the next append.
+        rest = memoryview(bytes(self._unsynced[self._written - self._synced :]))
+        while rest:
+            try:
+                written = os.pwrite(self._file, rest, self._written)
+            except OSError as error:
+                raise disk_error("The disk refused a write", self.name, error) from error
+            self._written += written
+            rest = rest[written:]
 
     def sync(self) -> None:
         """Bring all that was appended to the disk. Raises `AppendFileError`; nothing is lost then."""
