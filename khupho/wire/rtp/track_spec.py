@@ -53,7 +53,7 @@ class TrackSpec:
     @classmethod
     def of(cls, kind: str, media: MediaDescription, ssrc: int | None) -> TrackSpec:
         """Raises `KhuphoError` for a track that cannot be recorded (it isn't set up then)."""
-        payload_types = frozenset((media.payload_type,))
+        payload_types = media.payload_types
         if kind == "video":
             codec = VIDEO_CODECS.get(media.encoding)
             if codec is None:

@@ -113,6 +113,8 @@ def control_urls(base: str, control: str, *others: str) -> tuple[str, ...]:
         return bases
     if is_absolute(control):
         absolute = re.sub(r"(?i)^(?:rtsp[su]?://)+(?=rtsp[su]?://)", "", control)
+        # Passwords are for the Authorization header alone.
+        absolute = re.sub(r"(?i)^(rtsp[su]?://)[^/?]*@", r"\1", absolute)
         return tuple(dict.fromkeys((absolute, _at(bases[-1], absolute))))
     urls: list[str] = []
     for text in bases:
