@@ -97,7 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
         first, _, last = wanted[6:].partition("-")
         begin = int(first) if first else max(0, len(data) - int(last))
         end = min(int(last) + 1 if first and last else len(data), len(data))
-        headers = {"Accept-Ranges": "bytes", "Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Content-Range": f"bytes {begin}-{end - 1}/{len(data)}",
+        }
         if begin >= len(data):
             self._answer(416, b"", "video/mp4", {"Content-Range": f"bytes */{len(data)}"})
         else:
@@ -145,7 +148,9 @@ class Browser:
         try:
             told = future.result(PATIENCE_S)
         except TimeoutError:
-            raise AssertionError(f"no word from the browser: {self._child.said()[-2000:]}") from None
+            raise AssertionError(
+                f"no word from the browser: {self._child.said()[-2000:]}"
+            ) from None
         return Seen(
             told.get("error", ""), told["buffered"], told["appended"], told["duration"],
             told["current"], told["ended"], told["times"], told["width"], told["height"],
@@ -184,7 +189,9 @@ def chromium_command(profile: Path, url: str) -> list[str]:
 
 
 def firefox_command(profile: Path, url: str) -> list[str]:
-    lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in _FIREFOX_PREFERENCES.items()]
+    lines = [
+        f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in _FIREFOX_PREFERENCES.items()
+    ]
     (profile / "user.js").write_text("\n".join(lines))
     return ["firefox-esr", "--headless", "--no-remote", "--profile", str(profile), url]
 
@@ -209,7 +216,11 @@ def running_browser(name: str) -> Iterator[Browser]:
     profile = Path(tempfile.mkdtemp(prefix=f"khupho-{name}-"))
     command = _COMMANDS[name](profile, f"http://127.0.0.1:{server.server_port}/")
     try:
-        env = {"HOME": str(profile), "MOZ_DISABLE_AUTO_SAFE_MODE": "1", "TMPDIR": os.environ.get("TMPDIR", "/tmp")}
+        env = {
+            "HOME": str(profile),
+            "MOZ_DISABLE_AUTO_SAFE_MODE": "1",
+            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+        }
         with ChildProcess(command, env=env) as child:
             yield Browser(desk, child)
     finally:

@@ -1,0 +1,135 @@
+"""Every player's judgement of one file: a list of faults in words, empty if all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import player_ffmpeg
+import player_vlc
+from browsers import Browser, Seen
+
+SLACK_S = 0.002
+"""Browsers count microseconds, and round."""
+BRIDGED_S = 0.13
+"""A browser plays across so short a gap, and may not tell of it."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a player must make of a file."""
+
+    frames: int
+    """0 for sound."""
+    ranges: list[Range]
+    """What the samples' times cover, from the first picture on. A stream with B-frames that was cut off
+    lacks a picture or two before its last one."""
+    width: int
+    height: int
+    mime: str
+    codec: str
+
+    @property
+    def duration_s(self) -> float:
+        """From the first picture's time to the end of the last one shown."""
+        return self.ranges[-1][1]
+
+
+def ranges_of(spans: Iterable[Range]) -> list[Range]:
+    """Beginnings and ends put together where they touch."""
+    joined: list[Range] = []
+    for begin, end in sorted(spans):
+        if joined and begin <= joined[-1][1] + SLACK_S:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def expected_of(path: Path, rfc6381: str) -> Expected:
+    """From the file's own tables, as ffmpeg's demuxer reads them."""
+    with av.open(str(path)) as container:
+        stream = container.streams[0]
+        base = float(stream.time_base or 0)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        first = min(packet.pts or 0 for packet in packets)
+        begins = [((packet.pts or 0) - first) * base for packet in packets]
+        ends = [at + (p.duration or 0) * base for at, p in zip(begins, packets, strict=True)]
+        is_video = stream.type == "video"
+        return Expected(
+            len(packets) if is_video else 0,
+            ranges_of(zip(begins, ends, strict=True)),
+            stream.codec_context.width if is_video else 0,
+            stream.codec_context.height if is_video else 0,
+            f'{"video" if is_video else "audio"}/mp4; codecs="{rfc6381}"',
+            stream.codec_context.name,
+        )
+
+
+def faults_in_ffmpeg(path: Path, expected: Expected) -> list[str]:
+    """It must be silent, and give each picture."""
+    faults = [f"ffmpeg says: {line}" for line in player_ffmpeg.complaints(path)[:5]]
+    if expected.frames:
+        pictures = player_ffmpeg.shown_pictures(path)
+        if pictures != expected.frames:
+            faults.append(f"ffmpeg decodes {pictures} pictures of {expected.frames}")
+    return faults
+
+
+def faults_in_vlc(path: Path, expected: Expected) -> list[str]:
+    """It must show each picture; the one in hand when its output opens it may lose."""
+    shown = player_vlc.show(path)
+    faults = [f"VLC says: {line}" for line in shown.complaints[:5]]
+    if not expected.frames - 1 <= shown.pictures <= expected.frames:
+        faults.append(f"VLC shows {shown.pictures} pictures of {expected.frames}")
+    return faults
+
+
+WAYS = ("mse", "src")
+
+
+def faults_in_browser(browser: Browser, path: Path, expected: Expected) -> list[str]:
+    """By Media Source Extensions in one append, and as a plain address."""
+    is_video = bool(expected.frames)
+    asked = [browser.ask(path, way, expected.mime, is_video=is_video) for way in WAYS]
+    return [
+        f"{way}: {fault}"
+        for way, future in zip(WAYS, asked, strict=True)
+        for fault in faults_seen(browser.seen(future), expected)
+    ]
+
+
+def faults_seen(seen: Seen, expected: Expected) -> list[str]:
+    """What a browser saw, held against what it should have seen."""
+    faults = [seen.error] if seen.error else []
+    for name, ranges in (("buffered", seen.buffered), ("appended", seen.appended)):
+        if ranges is not None and not _is_covered(ranges, expected.ranges):
+            faults.append(f"{name} {ranges} instead of {expected.ranges}")
+    if seen.duration_s is None or abs(seen.duration_s - expected.duration_s) > SLACK_S:
+        faults.append(f"duration {seen.duration_s} instead of {expected.duration_s:.3f} s")
+    if not seen.ended or abs(seen.current_s - expected.duration_s) > SLACK_S:
+        faults.append(f"stopped at {seen.current_s} s of {expected.duration_s:.3f}")
+    if sorted(seen.times) != seen.times or len(set(seen.times)) < 2:
+        faults.append(f"the time doesn't advance: {seen.times}")
+    if (seen.width, seen.height) != (expected.width, expected.height):
+        faults.append(f"{seen.width}x{seen.height} instead of {expected.width}x{expected.height}")
+    if seen.frames != expected.frames or seen.corrupted:
+        faults.append(f"{seen.frames} pictures, {seen.corrupted} corrupted, of {expected.frames}")
+    return faults
+
+
+def _is_covered(seen: Sequence[Sequence[float]], wanted: Sequence[Range]) -> bool:
+    """Whether a browser has exactly what there is, except that it may bridge a short gap."""
+    seen_edges = [edge for one in seen for edge in one]
+    edges = [edge for one in wanted for edge in one]
+    for end, begin in zip(edges[1:-1:2], edges[2::2], strict=True):
+        is_told = any(abs(edge - end) <= SLACK_S for edge in seen_edges)
+        if not is_told and begin - end <= BRIDGED_S:
+            edges = [edge for edge in edges if edge not in (end, begin)]
+    return len(seen_edges) == len(edges) and all(
+        abs(a - b) <= SLACK_S for a, b in zip(seen_edges, edges, strict=True)
+    )
