@@ -42,31 +42,50 @@ class DecodeLine:
         `following` is the presentation time of the sample after them, `lost_before` and `lost_after` how
         many packets were lost on either side: there, and only there, the line may jump.
         """
-        if self._decode_times is None and (
-            times[0] == self._end or (lost_before and times[0] > self._end)
-        ):
-            durations = [later - time for time, later in pairwise(times)]
-            if not durations or min(durations) > 0:
-                last = times[-1]
-                length = self._last(None if following is None else following - last, lost_after)
-                durations.append(length)
-                self._end = last + length
-                self._newest = last
-                return times[0] - self.zero, durations, None
-        return self._place_slowly(times, following, lost_before, lost_after)
+        decode_times = self._decode_times
+        decoded = decode_times.push_all(times) if decode_times else times
+        begin = decoded[0]
+        if begin != self._end and not (lost_before and begin > self._end):
+            return self._place_slowly(times, decoded, following, lost_before, lost_after)
+        durations = [later - time for time, later in pairwise(decoded)]
+        shifts = None
+        if decode_times:
+            shifts = [time - at for time, at in zip(times, decoded, strict=True)]
+            if min(shifts) < 0:
+                return self._place_slowly(times, decoded, following, lost_before, lost_after)
+        elif durations and min(durations) <= 0:
+            return self._place_slowly(times, decoded, following, lost_before, lost_after)
+        last = decoded[-1]
+        if following is None:
+            length = self.typical
+        else:
+            if decode_times:
+                following = decode_times.peek(following)
+            length = self._last(following - last, lost_after)
+        durations.append(length)
+        self._end = last + length
+        newest = max(times) if decode_times else last
+        if newest > self._newest:
+            self._newest = newest
+        return begin - self.zero, durations, shifts
 
     def _place_slowly(
-        self, times: Sequence[int], following: int | None, lost_before: int, lost_after: int
+        self,
+        times: Sequence[int],
+        wanted: Sequence[int],
+        following: int | None,
+        lost_before: int,
+        lost_after: int,
     ) -> tuple[int, list[int], list[int] | None]:
+        """As `place`, where decode times are not as the times before had promised."""
         decode_times = self._decode_times
         at = self._end
         decoded: list[int] = []
         shifts: list[int] = []
         newest = self._newest
         for index, time in enumerate(times):
-            wanted = decode_times.push(time) if decode_times else time
             if index or lost_before:
-                at = max(at, wanted)
+                at = max(at, wanted[index])
             # Else the fragment begins where the one before it was told to end, whatever came between.
             decoded.append(at)
             shifts.append(max(min(time - at, _MAX_SHIFT), -_MAX_SHIFT))
@@ -74,20 +93,19 @@ class DecodeLine:
                 self.too_shallow = True
             newest = max(newest, time)
             at += 1
-        gap = None
+        length = self.typical
         if following is not None:
             gap = decode_times.peek(following) if decode_times else following
-            gap -= decoded[-1]
-        length = self._last(gap, lost_after)
+            length = self._last(gap - decoded[-1], lost_after)
         durations = [later - time for time, later in pairwise(decoded)]
         self._newest = newest
         self._end = decoded[-1] + length
         has_shifts = decode_times is not None or any(shifts)
         return decoded[0] - self.zero, [*durations, length], shifts if has_shifts else None
 
-    def _last(self, gap: int | None, lost_after: int) -> int:
-        """How long the last sample of a fragment lasts."""
-        if gap is None or gap > _MAX_DURATION:
+    def _last(self, gap: int, lost_after: int) -> int:
+        """How long the last sample of a fragment lasts, `gap` before the next one's decoding."""
+        if gap > _MAX_DURATION:
             return self.typical
         if lost_after:
             # Part of the time up to the next sample had another picture, or several.

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heappush, heappushpop
+from operator import lt
 
 MAX_REORDER_FRAMES = 16
 """The decoded picture buffer of either codec holds no more."""
@@ -61,6 +62,20 @@ class DecodeTimes:
             dts = self._last + 1
         self._last = dts
         return dts
+
+    def push_all(self, pts_90k: Sequence[int]) -> Sequence[int]:
+        """As `push` for each of some pictures, quicker."""
+        last = self._last
+        if last is None or self._count < self.reorder_frames:
+            return [self.push(pts) for pts in pts_90k]
+        waiting = self._waiting
+        decoded = [heappushpop(waiting, pts) for pts in pts_90k]
+        self._count += len(decoded)
+        if decoded[0] <= last or not all(map(lt, decoded, decoded[1:])):
+            for index, dts in enumerate(decoded):
+                last = decoded[index] = max(dts, last + 1)
+        self._last = decoded[-1]
+        return decoded
 
     def peek(self, pts_90k: int) -> int:
         """What `push` would give for this picture; nothing changes. Not before the first picture."""

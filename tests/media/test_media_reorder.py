@@ -57,6 +57,16 @@ def test_peeking_tells_the_next(depth: int, pts: list[int]):
         assert told == times.push(p)
 
 
+@given(
+    st.integers(0, 4), st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=9), max_size=6)
+)
+def test_pushing_many_is_pushing_each(depth: int, batches: list[list[int]]):
+    one_by_one, at_once = DecodeTimes(depth), DecodeTimes(depth)
+    for batch in batches:
+        assert [one_by_one.push(pts) for pts in batch] == list(at_once.push_all(batch))
+        assert one_by_one.peek(25) == at_once.peek(25)
+
+
 def test_refusals():
     for depth, duration in ((-1, 1), (MAX_REORDER_FRAMES + 1, 1), (1, 0)):
         with pytest.raises(ValueError):
