@@ -107,6 +107,8 @@ class CheckpointFile:
         size = log.synced_size
         if not self._is_checked and self._newest is not None:
             _, signed_size, root = self._newest.checkpoint
+            if signed_size <= size and log.root(signed_size) != root:
+                log.forget_blocks()
             if signed_size > size or log.root(signed_size) != root:
                 raise CheckpointError(
                     "The proof log isn't the one that was signed: leaves were lost or changed",

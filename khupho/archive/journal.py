@@ -54,10 +54,20 @@ class Journal:
     def size_bytes(self) -> int:
         return self._file.size_bytes
 
+    @property
+    def synced_bytes(self) -> int:
+        """Lines that end before are on the disk."""
+        return self._file.synced_bytes
+
     def append(self, entry: Entry, utc_us: int) -> Line:
-        """Add a line to the buffer; returns it as it will stand. Raises `JournalError` for one too long,
-        `AppendFileError` where the disk has confirmed nothing for too long."""
-        data = encode_line(self._next_seq, utc_us, entry)
+        """Add a line to the buffer; returns it as it will stand. Raises `JournalError` for one too long or
+        with text that is no Unicode, `AppendFileError` where the disk has confirmed nothing for too long."""
+        try:
+            data = encode_line(self._next_seq, utc_us, entry)
+        except UnicodeEncodeError as error:
+            raise JournalError(
+                "The text cannot be written: it is no Unicode", fault=Fault.USER
+            ) from error
         if len(data) > MAX_LINE_BYTES:
             raise JournalError(
                 f"A journal line of {len(data)} bytes is too long", where=type(entry).__name__,

@@ -311,6 +311,10 @@ class ProofLog(ProofLogReader):
         self.write()
         self._append.sync()
 
+    def forget_blocks(self) -> None:
+        """Drop the cache: it may be of leaves that were here before these (a restored backup)."""
+        self._blocks.cut(0)
+
     def reopen(self, root_fd: int) -> None:
         """Go on after the disk was away. Raises `AppendFileError`, `LeafDamagedError`."""
         self._append.reopen(root_fd)
