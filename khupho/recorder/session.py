@@ -35,6 +35,8 @@ _MARK_SHARE = 2
 _LEAST_MARK_BYTES = 2 * 1024
 _MOST_MARK_BYTES = 512 * 1024
 _MOST_UNSENT_BYTES = 64 * 1024
+_MOST_LAST_READS = 16
+"""A camera that sends quicker than it is read must not keep its session from ending."""
 _TICK_US = US_PER_S
 
 
@@ -330,7 +332,7 @@ class Session:
         stopped = not self.ended.done()
         if stopped:
             self._end(ConnectError("Stopped", fault=Fault.USER))
-        self._finish_reading()
+        self._finish_reading(stopped=stopped)
         cause = CloseCause.STOPPED if stopped else CloseCause.CONNECTION
         now = self._arrival()
         for writer in self._writers.values():
@@ -343,9 +345,17 @@ class Session:
             if self._datagrams is not None:
                 self._datagrams.close()
 
-
-    def _finish_reading(self) -> None:
-        """Hand on the access unit that is whole but was carried over, waiting for the next one."""
+    def _finish_reading(self, *, stopped: bool) -> None:
+        """Hand on what the kernel has gathered, and the access unit that is whole but was carried over,
+        waiting for the next one."""
+        try:
+            if stopped and self._datagrams is None:
+                for _ in range(_MOST_LAST_READS):
+                    self._read_media()
+        except (BlockingIOError, InterruptedError):
+            pass  # nothing is left there
+        except (KhuphoError, OSError):
+            pass  # it ended by itself at the same moment
         try:
             self._taken((self._datagram_reader or self._reader).finish())
         except KhuphoError:

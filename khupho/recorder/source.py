@@ -143,7 +143,11 @@ class Source:
     def _report(self, failure: KhuphoError) -> None:
         since = self._trouble.since_utc_us if self._trouble else self._clock.utc_us()
         self._trouble = Trouble(
-            failure.fault, redact(failure.what), redact(failure.where), redact(failure.advice), since
+            failure.fault,
+            redact(failure.what),
+            redact(failure.where),
+            redact(failure.advice),
+            since,
         )
         self._log.warning(failure.fault.value, str(failure))
 

@@ -59,9 +59,7 @@ def test_every_sentence_of_an_error_is_in_the_catalogue(module: str) -> None:
 def test_the_verdicts_own_sentences_are_too() -> None:
     made = {status.NOT_RECORDED, status.NOT_RECORDED_ADVICE}
     source = FOLDER.joinpath("verdict.py").read_text()
-    made |= {
-        re.sub(r"\{[^}]*\}", "{}", text) for text in re.findall(r'return f?"([^"]+)"', source)
-    }
+    made |= {re.sub(r"\{[^}]*\}", "{}", text) for text in re.findall(r'return f?"([^"]+)"', source)}
     assert len(made) >= 6
     assert made <= CATALOGUE.keys()
     assert verdict.Verdict
