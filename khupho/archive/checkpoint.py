@@ -119,7 +119,9 @@ class CheckpointFile:
         if self._newest is not None and size <= self._newest.checkpoint.size:
             return None
         checkpoint = Checkpoint(self._signer.verifier_key.name, size, log.root(size))
-        stored = StoredCheckpoint(checkpoint, self._signer.sign(checkpoint), self._file.size_bytes)
+        stored = StoredCheckpoint(
+            checkpoint, self._signer.sign(checkpoint.text()), self._file.size_bytes
+        )
         self._file.append(stored.note)
         self._newest = stored
         self._file.sync()
@@ -218,7 +220,7 @@ def _stored(file: int) -> Iterator[StoredCheckpoint | NoteError]:
         for at, note in notes[:-1]:
             yield _read(note, offset + at)
         used = notes[-1][0] if notes else 0
-        if not notes and len(rest) > _CHUNK_BYTES:
+        if not notes and len(rest) > MAX_NOTE_BYTES + _CHUNK_BYTES:
             yield NoteError("No note ends here", where=f"{CHECKPOINTS_NAME}, byte {offset}")
             used = len(rest) - MAX_NOTE_BYTES
         offset += used

@@ -104,9 +104,8 @@ class Signer:
         self._key = key
         self.verifier_key = VerifierKey(name, key.public_key().public_bytes_raw())
 
-    def sign(self, checkpoint: Checkpoint) -> bytes:
-        """The whole signed note."""
-        text = checkpoint.text()
+    def sign(self, text: bytes) -> bytes:
+        """The whole signed note; `text` ends with a line feed."""
         key = self.verifier_key
         signature = base64.b64encode(key.key_id + self._key.sign(text)).decode()
         return text + f"\n— {key.name} {signature}\n".encode()
@@ -187,7 +186,7 @@ def split_notes(data: bytes, *, begins_whole: bool = True) -> Iterator[tuple[int
                 yield begin, data[begin:at]
             begin = at
         at = end + 1
-    if is_signature and begin is not None and at == len(data):
+    if is_signature and begin is not None:
         yield begin, data[begin:at]
 
 
