@@ -174,8 +174,6 @@ class MessageReader:
 def may_begin(buffer: bytes | bytearray) -> bool:
     """Whether these bytes begin a message, or will with more of them."""
     head = bytes(buffer[:24])
-    if head[:4].upper() in (b"RTSP", b"HTTP"):
-        head = head.upper()
     if MESSAGE_START.match(head):
         return True
     if len(buffer) >= 24:
@@ -190,7 +188,7 @@ def may_begin(buffer: bytes | bytearray) -> bool:
         b"GET_PARAMETER ",
         b"TEARDOWN ",
     )
-    return any(start.startswith(head) for start in starts)
+    return any(start.startswith((head, head.upper())) for start in starts)
 
 
 def _parse(buffer: bytearray, *, whole: bool = True) -> tuple[Message | None, int] | None:
