@@ -124,13 +124,14 @@ class _Handler(BaseHTTPRequestHandler):
 class Browser:
     """A browser that runs and plays what it is handed."""
 
-    def __init__(self, desk: _Desk, child: ChildProcess) -> None:
+    def __init__(self, name: str, desk: _Desk, child: ChildProcess) -> None:
+        self.name = name
         self._desk = desk
         self._child = child
         self._numbers = count(1)
 
     def ask(
-        self, path: Path, how: str, mime: str, *, is_video: bool = True, rate: float = RATE
+        self, path: Path, how: str, mime: str, is_video: bool = True, rate: float = RATE
     ) -> Future[dict[str, Any]]:
         """Hand it a file; `how` is `mse` or `src`, `mime` with codecs as in RFC 6381."""
         number = next(self._numbers)
@@ -157,8 +158,8 @@ class Browser:
             told["frames"], told["dropped"], told["corrupted"],
         )  # fmt: skip
 
-    def play(self, path: Path, how: str, mime: str, **more: Any) -> Seen:
-        return self.seen(self.ask(path, how, mime, **more))
+    def play(self, path: Path, how: str, mime: str) -> Seen:
+        return self.seen(self.ask(path, how, mime))
 
 
 _FIREFOX_PREFERENCES = {
@@ -222,7 +223,7 @@ def running_browser(name: str) -> Iterator[Browser]:
             "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
         }
         with ChildProcess(command, env=env) as child:
-            yield Browser(desk, child)
+            yield Browser(name, desk, child)
     finally:
         server.shutdown()
         server.server_close()

@@ -69,18 +69,22 @@ class Film:
 
 
 def nal_units(data: bytes) -> Iterator[bytes]:
-    """The NAL units of a sample as in MP4 (4-byte lengths) or of a byte stream (start codes)."""
-    if data[:4] == b"\0\0\0\1" or data[:3] == b"\0\0\1":
-        parts = data.split(b"\0\0\1")[1:]
-        yield from (part.rstrip(b"\0") for part in parts)
-        return
-    offset = 0
+    """The NAL units of a sample as in MP4 (4-byte lengths), or of a byte stream (start codes).
+
+    A length may look like a start code: lengths that fill the sample are lengths.
+    """
+    nals, offset = [], 0
     while offset < len(data):
         size = int.from_bytes(data[offset : offset + 4], "big")
         if not 0 < size <= len(data) - offset - 4:
-            raise ValueError(f"a NAL unit of {size} bytes at byte {offset} of {len(data)}")
-        yield data[offset + 4 : offset + 4 + size]
+            break
+        nals.append(data[offset + 4 : offset + 4 + size])
         offset += 4 + size
+    if offset < len(data):
+        if not data.startswith((b"\0\0\0\1", b"\0\0\1")):
+            raise ValueError(f"no NAL unit at byte {offset} of {len(data)}")
+        nals = [part.rstrip(b"\0") for part in data.split(b"\0\0\1")[1:]]
+    yield from nals
 
 
 def is_set_or_delimiter(nal: bytes, codec: str) -> bool:
@@ -103,16 +107,27 @@ def parameter_sets_in(data: bytes, codec: str) -> frozenset[bytes]:
     )
 
 
-def unit_digest(data: bytes, codec: str) -> bytes:
+Alteration = Callable[[bytes], bytes]
+"""What a camera makes of a NAL unit that it should have sent as it is."""
+
+
+def as_it_is(nal: bytes) -> bytes:
+    return nal
+
+
+def unit_digest(data: bytes, codec: str, alter: Alteration = as_it_is) -> bytes:
     """What makes two access units the same one, however their NAL units are packed."""
     made = sha256()
     for nal in nal_units(data):
         if not is_set_or_delimiter(nal, codec):
+            nal = alter(nal)
             made.update(len(nal).to_bytes(4, "big") + nal)
     return made.digest()
 
 
-def units_of(path: Path) -> tuple[str, list[Unit], list[Unit], bytes, frozenset[bytes]]:
+def units_of(
+    path: Path, alter: Alteration = as_it_is
+) -> tuple[str, list[Unit], list[Unit], bytes, frozenset[bytes]]:
     """Codec, video, audio, all of its audio's bytes, and parameter sets of a file, as ffmpeg reads it."""
     video: list[Unit] = []
     audio: list[Unit] = []
@@ -130,7 +145,7 @@ def units_of(path: Path) -> tuple[str, list[Unit], list[Unit], bytes, frozenset[
             data, is_video = bytes(packet), packet.stream.type == "video"
             # A raw stream has no times.
             pts_90k = round((packet.pts or 0) * (packet.time_base or 0) * 90_000)
-            digest = unit_digest(data, codec) if is_video else sha256(data).digest()
+            digest = unit_digest(data, codec, alter) if is_video else sha256(data).digest()
             unit = Unit(digest, pts_90k, packet.is_keyframe, len(data))
             (video if is_video else audio).append(unit)
             if is_video:
@@ -200,12 +215,9 @@ def film(video: str, audio: str = "", seconds: int = 75) -> Film:
     return read_film(cached(name, make))
 
 
-def read_film(path: Path) -> Film:
+def read_film(path: Path, alter: Alteration = as_it_is) -> Film:
     """The truth about a file. Raises `ValueError` if two of its access units are the same."""
-    codec, video, audio, sound, sets = units_of(path)
+    codec, video, audio, sound, sets = units_of(path, alter)
     if len({unit.digest for unit in video}) != len(video):
         raise ValueError(f"two access units of {path} are the same")
     return Film(path, codec, sets, video, audio, sound)
-
-
-FilmMaker = Callable[..., Film]

@@ -134,6 +134,12 @@ def test_digest_is_of_the_picture_alone(codec: str, picture: bytes, sets: list[b
     assert unit_digest(lengths(picture + picture), codec) != bare
 
 
+@pytest.mark.parametrize("size", [1, 256, 300, 511, 0x0101])
+def test_a_length_that_looks_like_a_start_code(size: int):
+    nals = [b"\x65" * size, b"\x41" * 7]
+    assert list(nal_units(b"".join(len(n).to_bytes(4, "big") + n for n in nals))) == nals
+
+
 def test_a_sample_cut_short_is_refused():
     with pytest.raises(ValueError, match="NAL unit"):
-        list(nal_units(b"\0\0\0\5abc"))
+        list(nal_units(b"\0\0\0\5abcde\0\0\0\6abc"))

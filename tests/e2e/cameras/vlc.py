@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from child_process import ChildProcess, free_port
-from film import film
+from film import film, read_film
 
 from cameras.foreign_camera import CameraKind, ForeignCamera
 
@@ -19,12 +19,23 @@ def is_here() -> bool:
     return shutil.which("cvlc") is not None
 
 
+_FRAGMENT_BYTES = 1_385
+"""Of a NAL unit in one packet of 1,400 bytes (RFC 7798 section 4.4.3)."""
+
+
+def _as_it_sends(nal: bytes) -> bytes:
+    """VLC 3.0 loses an H.265 NAL unit's last byte where that alone would be a packet."""
+    return nal[:-1] if len(nal) > 1_388 and (len(nal) - 2) % _FRAGMENT_BYTES == 1 else nal
+
+
 def vlc(name: str, video: str) -> CameraKind:
     """A camera kind that shows the film of that video, without sound."""
 
     @contextmanager
     def start(seconds: int) -> Iterator[ForeignCamera]:
         made = film(video, "", seconds)
+        if made.codec == "h265":
+            made = read_film(made.path, _as_it_sends)
         port = free_port()
         with tempfile.TemporaryDirectory(prefix="khupho-vlc-camera-") as home:
             # It runs as another user, who may not look into our cache.
