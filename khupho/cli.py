@@ -15,6 +15,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "camera": ("khupho.commands.camera:camera", "Add, list, switch and remove cameras."),
     "city": ("khupho.city.command:city", "Simulated cameras, for trying and testing."),
     "doctor": ("khupho.commands.doctor:doctor", "What is missing or weak on this machine."),
+    "recorder": ("khupho.commands.recorder:recorder", "Record, and show how it goes."),
     "settings": ("khupho.commands.settings:settings", "Show and set the few settings."),
 }
 
@@ -76,7 +77,7 @@ def cli() -> None:
     \b
     To begin:
       khupho camera add "Cổng chính" rtsp://192.168.1.20/Streaming/Channels/101 --data ./data
-      khupho camera list --data ./data
+      khupho recorder --data ./data
 
     Exit codes: 0 well, 1 problems found or failed, 2 wrong usage, 130 cancelled.
     """

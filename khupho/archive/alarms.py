@@ -37,6 +37,11 @@ class AlarmBoard:
         with self._lock:
             return self._standing.pop(name, None) is not None
 
+    def find(self, name: str) -> Alarm | None:
+        """The alarm `name`, if it stands."""
+        with self._lock:
+            return self._standing.get(name)
+
     def standing(self) -> tuple[Alarm, ...]:
         """All that stand, oldest first."""
         with self._lock:

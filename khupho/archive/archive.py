@@ -166,6 +166,11 @@ class Archive:
         self._keeper.flush_interval_us = flush_interval_s * US_PER_S
         self._keeper.free_space_percent = free_space_percent
 
+    def refused(self) -> frozenset[tuple[str, str]]:
+        """Cameras and streams whose footage the disk does not take at this moment; why, the alarm
+        `place.WRITE_ALARM` says."""
+        return self._place.refused()
+
     def snapshot(self) -> ArchiveSnapshot:
         """How the archive stood at the keeper's last look."""
         return self._keeper.snapshot

@@ -197,6 +197,11 @@ class Place:
                 return
         self._alarms.clear(WRITE_ALARM)
 
+    def refused(self) -> frozenset[tuple[str, str]]:
+        """Cameras and streams whose footage the disk does not take at this moment."""
+        with self._lock:
+            return frozenset(self._failing)
+
     def leave_unfinished(self, relative_path: str, offset: int, tail: bytes) -> None:
         """A segment's end that the disk refused, to be appended at `offset` by `watch` once it can be.
 

@@ -128,7 +128,7 @@ def test_a_hole_of_a_minute_is_never_rounded_to_all() -> None:
 def test_the_whole_status_is_json_in_both_languages() -> None:
     engine = EngineSnapshot(NOW, NOW - US_PER_HOUR, (replace(GOOD, trouble=GONE),), (GONE,))
     maker = StatusMaker("0.1.0", "/srv/khupho", load_vietnamese())
-    view = maker.make(engine, [camera()], ArchiveView(), {}, None)
+    view = maker.make(engine, [camera()], ArchiveView(), {}, {})
     status = msgspec.json.decode(msgspec.json.encode(view))
     [one] = status["cameras"]
     assert (one["name"], one["verdict"]) == ("Cổng chính", "recording")

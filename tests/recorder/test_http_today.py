@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from khupho.archive.day_minutes import Minute
 from khupho.clock import ManualClock
 from khupho.recorder.http.status import LocalDay
-from khupho.recorder.http.today import LOOKED_AT_US, REFRESH_US, Minute, Today, runs_of
+from khupho.recorder.http.today import LOOKED_AT_US, REFRESH_US, Today, runs_of
 from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE
 
 FULL = US_PER_MINUTE

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import cast
 
 import msgspec
 from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 
+from khupho.recorder.http.guard import Application
 from khupho.recorder.http.status import StatusView
 from khupho.recorder.stills import Stills
 
@@ -47,7 +49,7 @@ def load_page() -> dict[str, PageFile]:
 
 def make_pages(
     status: Callable[[], StatusView], stills: Stills, has_camera: Callable[[str], bool]
-) -> Litestar:
+) -> Application:
     """The ASGI application. Everything that it is handed answers at once or awaits."""
     page = load_page()
     encoder = msgspec.json.Encoder()
@@ -86,12 +88,13 @@ def make_pages(
             return Response(b"", status_code=304, headers=headers)
         return Response(still.jpeg, media_type="image/jpeg", headers=headers)
 
-    return Litestar(
+    made = Litestar(
         route_handlers=[index, page_file, healthz, status_now, picture],
         openapi_config=None,
         logging_config=None,
         debug=False,
     )
+    return cast(Application, made)  # ASGI all the same; Litestar's own types are narrower
 
 
 def _file(request: Asked, file: PageFile) -> Response[bytes]:

@@ -171,9 +171,9 @@ class StatusMaker:
         cameras: Sequence[Camera],
         archive: ArchiveView,
         minutes: Mapping[str, DayMinutes],
-        disk: Trouble | None,
+        refused: Mapping[str, Trouble],
     ) -> StatusView:
-        """`minutes` by camera; `disk`: why nothing reaches the disk, if so."""
+        """`minutes` by camera; `refused`: cameras whose picture the disk does not take, and why."""
         day = LocalDay.of(engine.taken_utc_us)
         by_camera: dict[str, list[StreamSnapshot]] = {}
         for stream in engine.streams:
@@ -190,7 +190,8 @@ class StatusMaker:
             cameras=[
                 self._camera(
                     camera, by_camera.get(camera.id, ()), day,
-                    minutes.get(camera.id, DayMinutes()), engine.taken_utc_us, disk,
+                    minutes.get(camera.id, DayMinutes()), engine.taken_utc_us,
+                    refused.get(camera.id),
                 )
                 for camera in cameras
             ],

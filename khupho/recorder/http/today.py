@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from khupho.archive.day_minutes import Minute
 from khupho.clock import Clock
 from khupho.errors import KhuphoError
 from khupho.recorder.http.status import DayMinutes, LocalDay
@@ -22,15 +23,6 @@ _WHOLE_US = 20 * US_PER_MINUTE
 _FULL_US = 59 * US_PER_S
 
 logger = logging.getLogger("khupho.recorder.http.today")
-
-
-class Minute(NamedTuple):
-    """One minute of a stream, of all its segments together."""
-
-    minute: int
-    """UTC minutes since the epoch."""
-    covered_us: int
-    damaged_us: int
 
 
 class MinuteLedger(Protocol):

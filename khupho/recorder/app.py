@@ -1,0 +1,240 @@
+"""The recorder as a program: builds the concrete objects, runs them on one loop, ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from khupho.archive.archive import Archive
+from khupho.clock import Clock, SystemClock
+from khupho.errors import Fault, KhuphoError
+from khupho.recorder.camera_store import CameraStore
+from khupho.recorder.engine import Engine
+from khupho.recorder.http.pages import make_pages
+from khupho.recorder.http.server import PageServer, listen
+from khupho.recorder.http.status import StatusMaker, StatusView
+from khupho.recorder.http.today import Today
+from khupho.recorder.http.words import load_vietnamese
+from khupho.recorder.log_setup import LogFormat, install_logging
+from khupho.recorder.page_archive import PageArchive
+from khupho.recorder.recording import Recording, standing_troubles
+from khupho.recorder.secrets import load_sealer, load_signing_key
+from khupho.recorder.service_notice import ServiceNotice
+from khupho.recorder.session import SessionOpener
+from khupho.recorder.settings import load_settings
+from khupho.recorder.stills import Stills
+from khupho.recorder.stopping import Stopping
+
+ARCHIVE_PATIENCE_S = 6.0
+_HOUSEKEEPING_S = 1.0
+
+logger = logging.getLogger("khupho.recorder.app")
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderOptions:
+    """What the command line asked for."""
+
+    data: Path
+    host: str
+    port: int
+    """0: any free one."""
+    log_format: LogFormat = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What is told once it runs."""
+
+    url: str
+    archive: Path
+    cameras: int
+
+
+def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
+    """Record until SIGTERM or SIGINT; whether it ended in good order. Raises `KhuphoError`."""
+    clock = SystemClock()
+    under_journal = "JOURNAL_STREAM" in os.environ and not sys.stderr.isatty()
+    install_logging(options.log_format, clock, under_journal=under_journal)
+    allow_open_files()
+    settings = load_settings(options.data)
+    root = settings.archive_path(options.data)
+    store = CameraStore(options.data, load_sealer(options.data))
+    key = load_signing_key(options.data)
+    sock = listen(options.host, options.port)
+    try:
+        make_root(root)
+        archive = Archive.open(
+            root,
+            key=key,
+            clock=clock,
+            flush_interval_s=settings.flush_interval_s,
+            free_space_percent=settings.free_space_percent,
+        )
+    except BaseException:
+        sock.close()
+        raise
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        recorder = Recorder(options, clock, store, archive, root, sock)
+        return runner.run(recorder.run(announce))
+
+
+class Recorder:
+    """Everything that runs on the loop."""
+
+    def __init__(
+        self,
+        options: RecorderOptions,
+        clock: Clock,
+        store: CameraStore,
+        archive: Archive,
+        root: Path,
+        sock: socket.socket,
+    ) -> None:
+        self._archive = archive
+        self._root = root
+        self._notice = ServiceNotice(os.environ, os.getpid())
+        opener = SessionOpener(clock, archive.arrival, archive.writer)
+        self._engine = Engine(opener, clock, alarms=lambda: standing_troubles(archive.alarms))
+        self._recording = Recording(
+            options.data, store, self._engine, archive, load_settings(options.data)
+        )
+        self._page_archive = PageArchive(archive, root)
+        self._today = Today(self._page_archive, clock)
+        self._sock = sock
+        self._stills: Stills | None = None
+        self._clock = clock
+        self._status = StatusMaker(
+            version("khupho"), str(options.data.absolute()), load_vietnamese()
+        )
+
+    def status(self) -> StatusView:
+        """How everything stands at this moment."""
+        self._today.looked_at()
+        return self._status.make(
+            self._engine.snapshot(),
+            self._recording.cameras,
+            self._page_archive.view(),
+            self._today.by_camera,
+            self._page_archive.refused(),
+        )
+
+    async def run(self, announce: Callable[[Ready], None]) -> bool:
+        """From the first camera's call to the last byte on the disk."""
+        stopping = Stopping()
+        stopping.watch_signals()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._recording.reload_soon)
+        self._stills = Stills(self._root, self._clock)
+        server = PageServer(make_pages(self.status, self._stills, self._has_camera), self._sock)
+        await self._engine.start()
+        await self._recording.apply()
+        tasks = [
+            loop.create_task(self._recording.follow(), name="follow"),
+            loop.create_task(self._serve(server), name="page"),
+            loop.create_task(self._keep_house(self._stills), name="housekeeping"),
+        ]
+        await server.started()
+        # What was made by now lives as long as the program: nothing for the collector to walk through.
+        gc.collect()
+        gc.freeze()
+        self._notice.say("READY=1")
+        announce(Ready(server.url, self._root, len(self._recording.cameras)))
+        await stopping.wait()
+        return await self._end(server, tasks)
+
+    async def _serve(self, server: PageServer) -> None:
+        """The page; recording goes on without it."""
+        try:
+            await server.serve()
+        except Exception:
+            logger.exception("The page has failed; recording goes on", extra={"cause": "page"})
+            self._archive.alarms.sound(
+                "recorder/page",
+                KhuphoError(
+                    "The page has failed", advice="Recording goes on; please report the log's lines"
+                ),
+            )
+
+    async def _keep_house(self, stills: Stills) -> None:
+        beat_us = 0
+        while True:
+            try:
+                cameras = [camera.id for camera in self._recording.cameras]
+                await stills.forget(frozenset(cameras))
+                await self._today.refresh(cameras)
+            except Exception:
+                logger.exception("Housekeeping failed", extra={"cause": "housekeeping"})
+            now_us = self._clock.mono_us()
+            if self._notice.watchdog_us and now_us - beat_us >= self._notice.watchdog_us // 3:
+                beat_us = now_us
+                self._notice.say("WATCHDOG=1")
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    def _has_camera(self, camera_id: str) -> bool:
+        return any(camera.id == camera_id for camera in self._recording.cameras)
+
+    async def _end(self, server: PageServer, tasks: list[asyncio.Task[None]]) -> bool:
+        logger.info("Ending: every session is closed, and its footage brought to the disk")
+        self._notice.say("STOPPING=1")
+        follow, page, housekeeping = tasks
+        for task in (follow, housekeeping):
+            task.cancel()
+        server.stop()
+        await self._engine.stop()
+        self._today.close()
+        if self._stills is not None:
+            await self._stills.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await asyncio.gather(follow, housekeeping, page, return_exceptions=True)
+        # In a thread, so that a second signal is still heard while the disk takes its time.
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="closing") as closer:
+            whole = await loop.run_in_executor(closer, self._archive.close, ARCHIVE_PATIENCE_S)
+        if whole:
+            logger.info("Ended: all footage is on the disk")
+        return whole
+
+
+def make_root(root: Path) -> None:
+    """Make the archive's directory if it is the data directory's own; a mount point must be there."""
+    if root.is_dir():
+        return
+    try:
+        root.mkdir(mode=0o700)
+    except OSError as error:
+        raise KhuphoError(
+            f"The archive's directory cannot be made: {error.strerror}",
+            where=str(root),
+            advice="Is its disk mounted? Else make the directory and give it to the recorder's user",
+            fault=Fault.DISK,
+        ) from error
+
+
+def allow_open_files() -> None:
+    """Raise the soft limit of open files to the hard one: sockets and segments are many."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is to be had: it halves the cost of a wake-up."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
