@@ -57,6 +57,8 @@ class ClipVerdict:
     unproven: list[str] = field(default_factory=list)
     """What nothing speaks against, and nothing proves."""
     fragments: int = 0
+    whole_fragments: int = 0
+    """The others are parts, at the ends of a progressive clip."""
     proven_fragments: int = 0
     signed_by: str = ""
     """The verifier key that the signature was checked with."""
@@ -67,7 +69,7 @@ class ClipVerdict:
     def is_proven(self) -> bool:
         """Every whole fragment is proven and nothing contradicts. With the report's own key that means
         only that report and clip agree."""
-        return not self.problems and self.proven_fragments > 0
+        return not self.problems and self.whole_fragments == self.proven_fragments > 0
 
     def fields(self) -> dict[str, object]:
         """For JSON."""
@@ -77,6 +79,7 @@ class ClipVerdict:
             "proves": self.proven,
             "leaves_open": self.unproven,
             "fragments": self.fragments,
+            "whole_fragments": self.whole_fragments,
             "proven_fragments": self.proven_fragments,
             "key": self.signed_by,
             "key_was_given": self.key_was_given,
@@ -174,23 +177,35 @@ def _fragment(report: Report, one: ReportFragment) -> _Fragment:
 def _payloads(file: int, fragments: Sequence[_Fragment], verdict: ClipVerdict) -> None:
     """Whether the whole fragments' bytes have the hashes that their headers tell."""
     end = 0
-    part_bytes = 0
+    verdict.whole_fragments = sum(one.placed.is_whole for one in fragments)
     for number, (placed, facts, _, _) in enumerate(fragments):
         if placed.offset < end:
             verdict.problems.append(f"Fragment {number} lies over the one before it")
             return
         end = placed.offset + placed.size_bytes
-        if not placed.is_whole:
-            part_bytes += placed.size_bytes
-        elif _sha256(file, placed.offset, placed.size_bytes) != facts.payload_sha256:
+        if placed.is_whole:
+            if _sha256(file, placed.offset, placed.size_bytes) != facts.payload_sha256:
+                verdict.problems.append(
+                    f"The pictures from {format_utc(placed.start_utc_us)} on were changed since they were "
+                    "recorded"
+                )
+        elif _is_inside(fragments, number):
             verdict.problems.append(
-                f"The pictures of {format_utc(placed.start_utc_us)} were changed since they were recorded"
+                f"In the middle of the clip, at {format_utc(placed.start_utc_us)}, bytes are missing"
             )
-    if part_bytes:
-        verdict.unproven.append(
-            f"{part_bytes} bytes at the clip's ends or seams are parts of fragments: a part cannot be "
-            "proven without its whole (export with --whole-fragments)"
-        )
+        else:
+            verdict.unproven.append(
+                f"{placed.size_bytes} bytes of the fragment from {format_utc(placed.start_utc_us)} on: a "
+                "part cannot be proven without the whole (export with --whole-fragments)"
+            )
+
+
+def _is_inside(fragments: Sequence[_Fragment], number: int) -> bool:
+    """Its neighbours are those that it was recorded between: a cut has no reason to take only a part."""
+    if not 0 < number < len(fragments) - 1:
+        return False
+    before, at, after = (one.facts.sequence for one in fragments[number - 1 : number + 2])
+    return before + 1 == at == after - 1
 
 
 def _sha256(file: int, offset: int, size: int) -> bytes:
