@@ -95,7 +95,7 @@ class RtspClient:
         self._half: tuple[Reply, bytes] | None = None
         """The answer to DESCRIBE while the body that it didn't announce comes in."""
         self._deadline_us = 0
-        self._bases = (str(url),)
+        self._bases: tuple[str, ...] = (str(url),)
         self._aggregates = [str(url)]
         """Addresses of the whole session, likeliest first."""
         self._wanted: list[tuple[str, MediaDescription]] = []

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from khupho.media.formats import Codec
+from khupho.wire.rtsp.auth import parse_challenges
 from khupho.wire.rtsp.message import MessageReader, Reply
 from khupho.wire.rtsp.sdp import SessionDescription, parse_sdp
-from khupho.wire.rtsp.tracks import audio_format, video_format
+from khupho.wire.rtsp.tracks import audio_format, video_format, wanted_tracks
 from khupho.wire.rtsp.transport import parse_transport
 from khupho.wire.rtsp.url import base_url, control_urls
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "rtsp"
-REPLIES = sorted(p for p in CAPTURES.glob("*.txt") if p.name != "ubiquiti_sdp.txt")
+REPLIES = sorted(p for p in CAPTURES.glob("*.txt") if not p.name.endswith("_sdp.txt"))
 
 
 def read(name: str) -> Reply:
@@ -26,14 +27,15 @@ def read(name: str) -> Reply:
 
 
 def described(name: str) -> SessionDescription:
-    return parse_sdp(read(name).body)
+    bare = name.endswith("_sdp.txt")
+    return parse_sdp((CAPTURES / name).read_bytes() if bare else read(name).body)
 
 
 @pytest.mark.parametrize("path", REPLIES, ids=lambda path: path.stem)
 def test_a_reply_is_the_same_whole_bytewise_and_followed(path: Path) -> None:
     data = path.read_bytes()
     whole = read(path.name)
-    assert whole.status == 200
+    assert whole.status == (401 if path.stem == "longse_unauthorized" else 200)
     assert whole.headers.get("CSEQ").isdigit()
     bytewise = MessageReader()
     replies = []
@@ -49,6 +51,13 @@ def test_a_reply_is_the_same_whole_bytewise_and_followed(path: Path) -> None:
 
 
 SIZES = {
+    "anpviz_sdp.txt": (704, 576),
+    "foscam_describe.txt": (1280, 720),
+    "geovision_sdp.txt": (2688, 1520),
+    "gw_sub_describe.txt": (720, 480),
+    "h264dvr_describe.txt": (1920, 1080),
+    "macrovideo_describe.txt": (1280, 720),
+    "vstarcam_describe.txt": (1920, 1080),
     "bunny_describe.txt": (160, 240),
     "dahua_describe_h264_aac_onvif.txt": (704, 480),
     "gw_main_describe.txt": (1920, 1080),
@@ -66,6 +75,38 @@ def test_the_picture_size_is_in_the_description(name: str) -> None:
     assert found is not None
     assert found.codec is Codec.H264
     assert {found.width_px, found.height_px} == set(SIZES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("dahua_describe_h265_pcma.txt", (704, 480)), ("tplink_sdp.txt", (2560, 1440))],
+)
+def test_h265_with_g711(name: str, shape: tuple[int, int]) -> None:
+    session = described(name)
+    tracks, note = wanted_tracks(session, audio=True)
+    assert [media.encoding for _kind, media in tracks] == ["H265", "PCMA"]
+    assert note == ""
+    found = video_format(tracks[0][1])
+    assert found is not None
+    assert (found.codec, found.width_px, found.height_px) == (Codec.H265, *shape)
+
+
+@pytest.mark.quirk(14)
+def test_transports_of_luckfox_and_of_a_dvr() -> None:
+    tcp = parse_transport(read("luckfox_rkipc_setup_tcp.txt").headers.get("transport"))
+    assert (tcp.interleaved, tcp.ssrc) == ((0, 1), 0x22345684)
+    udp = parse_transport(read("luckfox_rkipc_setup_udp.txt").headers.get("transport"))
+    assert udp.server_ports == (49_152, 49_153)
+    dvr = parse_transport(read("h264dvr_setup_video.txt").headers.get("transport"))
+    assert (dvr.server_ports, dvr.source) == ((40_004, 40_005), "127.0.0.1")
+
+
+@pytest.mark.quirk(8)
+@pytest.mark.quirk(19)
+def test_longse_asks_without_qop_and_with_a_blank_behind_its_number() -> None:
+    [challenge] = parse_challenges(read("longse_unauthorized.txt").headers.all("www-authenticate"))
+    assert (challenge.realm, challenge.nonce) == ("Surveillance Server", "98481030")
+    assert challenge.rank > 0
 
 
 @pytest.mark.quirk(3)
