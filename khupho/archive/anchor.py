@@ -28,14 +28,13 @@ DISAGREEMENT_US = 500 * US_PER_MS
 """What is wrong by so much closes the segment."""
 JUMP_US = US_PER_S
 """Media time that leaps so far ahead of its arrival has jumped."""
-BLOCK_US = 5 * US_PER_S
-WINDOW_BLOCKS = 12
-_LEAST_BLOCKS = 4
-"""Before that many nothing is said about the rate."""
+BLOCK_US = 3 * US_PER_S
+WINDOW_BLOCKS = 16
+_COARSE_US = 60 * US_PER_S
+_COARSE_BLOCKS = 10
 _RATE_ERROR_US = 100 * US_PER_MS
-_RATE_PPM = 400
-_ROUGHNESS = 4
-"""A rise is taken for a rate only if every block lies within a quarter of it to a straight line."""
+_ROUGHNESS = 6
+"""A rise is taken for a rate only if every block lies within a sixth of it to a straight line."""
 _NOMINAL_PPM = 300
 _LEAST_HZ, _MOST_HZ = MEDIA_CLOCK_HZ // 16, MEDIA_CLOCK_HZ * 16
 
@@ -46,6 +45,9 @@ class Anchor:
     __slots__ = (
         "_block_floor_us",
         "_block_mono_us",
+        "_coarse",
+        "_coarse_floor_us",
+        "_coarse_mono_us",
         "_debt_us",
         "_floors",
         "_line_us",
@@ -63,6 +65,8 @@ class Anchor:
         """Ticks of media time a true second, as far as is known."""
         self._floors: deque[tuple[int, int]] = deque(maxlen=WINDOW_BLOCKS)
         """Of each finished block: when it ended (monotonic), and the least offset in it."""
+        self._coarse: deque[tuple[int, int]] = deque(maxlen=_COARSE_BLOCKS)
+        """The same of each minute, for slow drifts under rough arrivals."""
         self.reset()
 
     def reset(self) -> None:
@@ -78,6 +82,9 @@ class Anchor:
 
     def _forget(self) -> None:
         self._floors.clear()
+        self._coarse.clear()
+        self._coarse_floor_us: int | None = None
+        self._coarse_mono_us = 0
         self._window_us: int | None = None
         self._block_floor_us: int | None = None
         self._block_mono_us = 0
@@ -167,25 +174,46 @@ class Anchor:
             self._offset_us = offset_us + max(-allowed_us, min(allowed_us, wanted_us))
         if wanted_us < self._debt_us - DISAGREEMENT_US and not self.turn:
             self.turn = True
-            self._judge_rate([*self._floors, (mono_us, self._target())], 2)
+            self._judge_rate(mono_us)
 
     def _end_block(self, mono_us: int, floor_us: int) -> None:
         self._floors.append((mono_us, floor_us))
         self._window_us = min(floor for _, floor in self._floors)
         self._block_floor_us = None
+        coarse_us = self._coarse_floor_us
+        if coarse_us is None:
+            self._coarse_mono_us = mono_us
+        self._coarse_floor_us = floor_us if coarse_us is None else min(coarse_us, floor_us)
+        if mono_us - self._coarse_mono_us >= _COARSE_US:
+            self._coarse.append((mono_us, self._coarse_floor_us))
+            self._coarse_floor_us = None
         if self._offset_us is None:
             return
         if self._window_us - self._offset_us >= DISAGREEMENT_US:
             self.turn = True
-        if not self._new_hz and abs(floor_us - self._offset_us) >= _RATE_ERROR_US:
-            self._judge_rate(self._floors, _LEAST_BLOCKS)
+        error_us = abs(floor_us - self._offset_us - self._debt_us)
+        if not self._new_hz and (self.turn or error_us >= _RATE_ERROR_US):
+            self._judge_rate(mono_us)
 
-    def _judge_rate(self, floors: Sequence[tuple[int, int]], least: int) -> None:
-        """Whether the camera's clock runs at another rate, to be taken on at the next segment."""
-        if len(floors) < least:
-            return
-        slope = _slope(floors)
-        if slope is None or abs(slope) * US_PER_S < _RATE_PPM:
+    def _judge_rate(self, mono_us: int) -> None:
+        """Whether the camera's clock runs at another rate, to be taken on at the next segment.
+
+        The longest straight line that leads to now tells it: the shorter, the steeper it must be, since
+        rough arrivals make short lines of their own.
+        """
+        floors = [*self._floors]
+        if self._block_floor_us is not None:
+            floors.append((mono_us, self._block_floor_us))
+        for points, least, least_rise_us in (
+            (self._coarse, 4, 100 * US_PER_MS),
+            (floors, 12, 150 * US_PER_MS),
+            (floors[-8:], 8, 400 * US_PER_MS),
+            (floors[-4:], 4, 900 * US_PER_MS),
+        ):
+            slope = _slope(points, least_rise_us) if len(points) >= least else None
+            if slope is not None:
+                break
+        else:
             return
         hz = min(max(round(self.hz * (1 - slope)), _LEAST_HZ), _MOST_HZ)
         if abs(hz - MEDIA_CLOCK_HZ) * US_PER_S < _NOMINAL_PPM * MEDIA_CLOCK_HZ:
@@ -195,8 +223,9 @@ class Anchor:
             self.turn = True
 
 
-def _slope(floors: Sequence[tuple[int, int]]) -> float | None:
-    """Rise of the floors (time, floor), by least squares; None where they lie on no straight line."""
+def _slope(floors: Sequence[tuple[int, int]], least_rise_us: int) -> float | None:
+    """Rise of the floors (time, floor), by least squares; None where they lie on no straight line that
+    rises or falls by so much."""
     first_time, first_floor = floors[0]
     points = [(time - first_time, floor - first_floor) for time, floor in floors]
     mean_time = sum(time for time, _ in points) / len(points)
@@ -206,4 +235,5 @@ def _slope(floors: Sequence[tuple[int, int]]) -> float | None:
         return None
     slope = sum((time - mean_time) * (floor - mean_floor) for time, floor in points) / spread
     rough = max(abs(floor - mean_floor - slope * (time - mean_time)) for time, floor in points)
-    return slope if rough * _ROUGHNESS <= abs(slope) * points[-1][0] else None
+    rise = abs(slope) * points[-1][0]
+    return slope if rise >= least_rise_us and rough * _ROUGHNESS <= rise else None

@@ -171,7 +171,8 @@ def random_access_of(fragments: Sequence[StoredFragment]) -> list[RandomAccess]:
         header = fragment.header
         if header.is_key[0]:
             time = header.base_decode_time_90k + (header.ctts[0] if header.ctts else 0)
-            entries.append(RandomAccess(time, fragment.offset + PRFT_BYTES))
+            # A leading picture that is a key frame may be shown before the line begins.
+            entries.append(RandomAccess(max(time, 0), fragment.offset + PRFT_BYTES))
     return entries
 
 

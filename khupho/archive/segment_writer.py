@@ -66,7 +66,7 @@ class StreamWriter:
     __slots__ = (
         "_age_at_utc_us", "_anchor", "_attempt", "_audio_hz", "_break", "_camera", "_era",
         "_file", "_forced_at_utc_us", "_format", "_held", "_held_bytes", "_line", "_listener",
-        "_longest_us", "_memory", "_place", "_reorder_frames", "_retry_mono_us", "_seam_us",
+        "_longest_us", "_memory", "_newest_utc_us", "_place", "_reorder_frames", "_retry_mono_us", "_seam_us",
         "_sequence", "_settle_us", "_stream", "_timescale", "_typical", "_zero_90k",
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ class StreamWriter:
         self._era = 0
         self._line = DecodeLine(0, 0, self._typical)
         self._reorder_frames = 0
-        self._zero_90k = self._sequence = self._forced_at_utc_us = 0
+        self._zero_90k = self._sequence = self._forced_at_utc_us = self._newest_utc_us = 0
         self._timescale = MEDIA_CLOCK_HZ
         self._begin_session()
 
@@ -289,6 +289,9 @@ class StreamWriter:
         base, durations, shifts = line.place(times[begin:end], following, lost_packets, lost_after)
         hz = self._audio_hz
         start_us = anchor.utc_us(self._zero_90k + (base * MEDIA_CLOCK_HZ // hz if hz else base))
+        if start_us <= self._newest_utc_us:
+            start_us = self._newest_utc_us + 1
+        self._newest_utc_us = start_us
         self._sequence = sequence = self._sequence + 1
         digest = sha256()
         for piece in data:
@@ -328,7 +331,7 @@ class StreamWriter:
                 sum(durations) * US_PER_S // self._timescale,
                 end - begin,
                 is_key.count(True),
-                (base + shifts[0] if shifts else base) if is_key[0] else -1,
+                max(base + shifts[0] if shifts else base, 0) if is_key[0] else -1,
                 lost_packets,
                 damaged,
                 arrival.clock_wrong,
@@ -336,7 +339,8 @@ class StreamWriter:
         except OSError as error:
             self._failed(error, arrival, end - begin)
             return
-        self._memory.end_utc_us = file.end_utc_us
+        if file.end_utc_us > self._memory.end_utc_us:
+            self._memory.end_utc_us = file.end_utc_us
         if self._retry_mono_us >= 0:
             self._retry_mono_us = -1
             self._attempt = 0
@@ -400,6 +404,8 @@ class StreamWriter:
         self._reorder_frames = reorder
         self._zero_90k = pts_90k
         self._sequence = 0
+        self._newest_utc_us = start_us - 1
+        """When the segment's newest fragment begins."""
         return file
 
     def _create(
