@@ -8,6 +8,8 @@ from khupho.wire.rtsp.errors import RtspError
 
 MEDIA_PATIENCE_US = 10 * US_PER_S
 """Without a media packet for so long the session ends (quirk 50)."""
+FORGOTTEN_PATIENCE_US = 3 * US_PER_S
+"""The same once the camera says that it knows the session no more: some say so wrongly (quirk 21)."""
 PICTURE_PATIENCE_US = 60 * US_PER_S
 """Media flows, but so long no whole picture came of it: a new session may begin with a key frame."""
 
@@ -28,9 +30,11 @@ class Watchdog:
         """A whole picture came."""
         self._picture_us = mono_us
 
-    def look(self, video_packets: int, mono_us: int) -> None:
-        """Raise `RtspError` if something has been missing for too long. `video_packets` so far."""
-        if mono_us - self._media_us > MEDIA_PATIENCE_US:
+    def look(self, video_packets: int, mono_us: int, *, forgotten: bool = False) -> None:
+        """Raise `RtspError` if something has been missing for too long. `video_packets` so far;
+        `forgotten`: the camera says that it knows the session no more."""
+        patience_us = FORGOTTEN_PATIENCE_US if forgotten else MEDIA_PATIENCE_US
+        if mono_us - self._media_us > patience_us:
             raise RtspError(
                 "The camera sends no picture",
                 where=self._where,

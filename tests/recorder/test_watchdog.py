@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from khupho.recorder.watchdog import MEDIA_PATIENCE_US, PICTURE_PATIENCE_US, Watchdog
+from khupho.recorder.watchdog import (
+    FORGOTTEN_PATIENCE_US,
+    MEDIA_PATIENCE_US,
+    PICTURE_PATIENCE_US,
+    Watchdog,
+)
 from khupho.units import US_PER_S
 from khupho.wire.rtsp.errors import RtspError
 
@@ -47,3 +52,12 @@ def test_a_picture_every_half_minute_is_enough() -> None:
         if second % 30 == 0:
             watchdog.picture(second * US_PER_S)
         watchdog.look(second, second * US_PER_S)
+
+
+@pytest.mark.quirk(21)
+def test_a_camera_that_says_it_forgot_the_session_is_believed_if_it_sends_nothing() -> None:
+    watchdog = Watchdog("", 0)
+    watchdog.look(0, FORGOTTEN_PATIENCE_US, forgotten=True)
+    watchdog.look(0, FORGOTTEN_PATIENCE_US + 1)
+    with pytest.raises(RtspError, match="sends no picture"):
+        watchdog.look(0, FORGOTTEN_PATIENCE_US + 1, forgotten=True)
