@@ -23,7 +23,7 @@ SAID_ON_THE_PAGE = [
     "recorder.connect", "recorder.handshake", "recorder.datagrams", "recorder.session",
     "recorder.source", "recorder.watchdog", "recorder.settings", "recorder.secrets",
     "wire.rtsp.client", "wire.rtsp.auth", "wire.rtsp.message", "wire.rtsp.sdp", "wire.rtsp.tracks",
-    "wire.rtsp.url", "wire.rtsp.errors",
+    "wire.rtsp.url", "wire.rtsp.errors", "wire.rtsp.refusals", "wire.rtsp.transport",
     "archive.forecast", "archive.place",
 ]  # fmt: skip
 """Modules whose errors become a stream's trouble or an alarm."""
