@@ -1,8 +1,9 @@
 """Journal, proof log and catalog of an archive that is being recorded, kept in step.
 
-The order in which things come to the disk is always the same: a fragment, then its leaf, then the lines of
-the journal, then the catalog. So no leaf is without its fragment, whatever moment a power cut chooses, and
-the catalog never knows more than the files: what it lacks is found again by looking at them.
+The order in which things come to the disk is always the same: a fragment, then the lines of the journal,
+then leaves, then the catalog. So no leaf is without its fragment or its stream's number, whatever moment a
+power cut chooses, and the catalog never knows more than the files: what it lacks is found again by looking
+at them.
 """
 
 from __future__ import annotations
@@ -181,7 +182,12 @@ class Books:
         self._leafless.extend(line for line in read_journal(self.root_fd, begin) if line.seq > 0)
 
     def file_leaves(self, leaves: Iterable[Leaf]) -> None:
-        """Put these into the proof log's buffer, and the leaves of all lines that the disk has."""
+        """Put these, and the leaves of all lines, into the proof log's buffer.
+
+        The journal is synced before: a power cut must not take the line that gave a stream the number
+        under which its leaves stand.
+        """
+        self.journal.sync()
         synced = self.journal.synced_bytes
         lines = []
         for line in self._leafless:

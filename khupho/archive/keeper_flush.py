@@ -135,7 +135,7 @@ class Flusher:
     # Flushing
 
     def flush(self, utc_us: int) -> None:
-        """Segments, then leaves, then journal, then catalog; see `archive.books`. What fails raises
+        """Segments, then journal, then leaves, then catalog; see `archive.books`. What fails raises
         `KhuphoError` and is done again by the next flush."""
         books = self._books
         dirty = [recorded for recorded in self._segments.values() if recorded.is_dirty]
