@@ -12,7 +12,7 @@ import click
 from khupho.commands.terminal import EXIT_CANCELLED
 
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "camera": ("khupho.commands.camera:camera", "Add, list, switch and remove cameras."),
+    "camera": ("khupho.commands.camera:camera", "Add, test, list, switch and remove cameras."),
     "city": ("khupho.city.command:city", "Simulated cameras, for trying and testing."),
     "doctor": ("khupho.commands.doctor:doctor", "What is missing or weak on this machine."),
     "recorder": ("khupho.commands.recorder:recorder", "Record, and show how it goes."),
@@ -76,6 +76,7 @@ def cli() -> None:
 
     \b
     To begin:
+      khupho camera test rtsp://192.168.1.20/Streaming/Channels/101
       khupho camera add "Cổng chính" rtsp://192.168.1.20/Streaming/Channels/101 --data ./data
       khupho recorder --data ./data
 

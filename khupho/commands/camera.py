@@ -1,14 +1,14 @@
-"""`khupho camera`: add, list, enable, disable, remove."""
+"""`khupho camera`: add, test, list, enable, disable, remove."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import click
 
 from khupho.clock import SystemClock
+from khupho.commands.camera_login import with_login
+from khupho.commands.camera_test import test_camera
 from khupho.commands.terminal import (
     data_option,
     existing_data,
@@ -21,15 +21,15 @@ from khupho.commands.terminal import (
 from khupho.errors import KhuphoError
 from khupho.recorder.camera_store import DEFAULT_DAYS, Camera, CameraStore, NewCamera
 from khupho.recorder.camera_url import part_url, redact
-from khupho.recorder.secrets import Login, load_sealer
-
-USER_ENV = "KHUPHO_CAMERA_USER"
-PASSWORD_ENV = "KHUPHO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
+from khupho.recorder.secrets import load_sealer
 
 
 @click.group()
 def camera() -> None:
-    """Add, list, switch and remove cameras."""
+    """Add, test, list, switch and remove cameras."""
+
+
+camera.add_command(test_camera)
 
 
 @camera.command()
@@ -81,7 +81,7 @@ def add(
       khupho camera add gate rtsp://10.0.0.7/main --sub rtsp://10.0.0.7/sub --days 60
     """
     try:
-        main = _with_login(*part_url(url))
+        main = with_login(*part_url(url))
         small = part_url(sub) if sub else None
         store = CameraStore(make_data(data, as_json), load_sealer(data))
         new = NewCamera(
@@ -101,20 +101,6 @@ def add(
         print_json(describe(added))
         return
     click.echo(f"Camera {added.id} ({added.name}) is on the list.")
-
-
-def _with_login(url: str, login: Login) -> tuple[str, Login]:
-    """The address's own login, else the environment's, else what a person types."""
-    if login.user or login.password:
-        return url, login
-    user, password = os.environ.get(USER_ENV), os.environ.get(PASSWORD_ENV)
-    if user is None and password is None and sys.stdin.isatty() and not login:
-        user = click.prompt("User name of the camera (blank: none)", default="", show_default=False)
-        if user:
-            password = click.prompt(
-                "Password", default="", show_default=False, hide_input=True, err=True
-            )
-    return url, Login(user or "", password or "", login.hidden)
 
 
 def describe(entry: Camera) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from khupho.archive.events import Arrival, CloseCause
@@ -25,6 +25,7 @@ from khupho.wire.rtp.reception import Reception
 from khupho.wire.rtp.reports import TrackReports
 from khupho.wire.rtp.track_spec import TrackSpec
 from khupho.wire.rtsp.client import RtspClient, SetUpTrack
+from khupho.wire.rtsp.sdp import SessionDescription
 
 SCRATCH_BYTES = 4 * 1024 * 1024
 QUIET_US = 400 * US_PER_MS
@@ -141,9 +142,9 @@ class Session:
         return self._client.sign_in
 
     @property
-    def tracks(self) -> Sequence[SetUpTrack]:
-        """What it sends: picture first, then sound if that was asked for."""
-        return self._tracks
+    def description(self) -> SessionDescription | None:
+        """What it says that it can send."""
+        return self._client.description
 
     def reception(self) -> Reception:
         """How the picture was received until now."""
@@ -261,7 +262,7 @@ class Session:
         self._set_mark()
 
     def _run_timers(self, mono_us: int) -> None:
-        self._watchdog.look(self.reception().received, mono_us)
+        self._watchdog.look(self.reception().received, mono_us, forgotten=self._client.forgotten)
         if self._datagram_reader is not None:
             self._taken(self._datagram_reader.take(mono_us))
         if mono_us >= self._client.next_timer_us():

@@ -114,8 +114,9 @@ function showArchive(archive) {
   const used = archive.total_bytes ? 100 - (100 * archive.free_bytes) / archive.total_bytes : 0;
   put($("disk"), archive.total_bytes ? t("disk_free", { size: bytes(archive.free_bytes) }) : "–");
   $("disk-meter").style.width = `${used.toFixed(1)}%`;
-  put($("disk-note"), archive.total_bytes
-    ? t("disk_note", { footage: bytes(archive.footage_bytes), total: bytes(archive.total_bytes) }) : t("not_known"));
+  const [footage, total] = [bytes(archive.footage_bytes), bytes(archive.total_bytes)];
+  put($("disk-note"), !archive.total_bytes ? t("not_known")
+    : archive.footage_bytes ? t("disk_note", { footage, total }) : t("disk_total", { total }));
   mood("tile-disk", archive.writes ? "" : "bad");
   let figure = t("forecast_wait"), note = t("forecast_wait_note"), feeling = "";
   if (!archive.writes) {
@@ -267,7 +268,7 @@ function showToday(card, camera) {
   const paths = { full: "", part: "", hurt: "" };
   for (const [start, end, kind] of camera.coverage) paths[kind] += `M${start} 0H${end}V10H${start}Z`;
   for (const kind of Object.keys(paths)) card[kind].setAttribute("d", paths[kind]);
-  put(card.today, camera.covered_percent === null ? t("today_none")
+  put(card.today, camera.covered_percent === null ? t(camera.coverage.length ? "today_begun" : "today_none")
     : t("today", { percent: number(camera.covered_percent, camera.covered_percent < 100 ? 1 : 0) }));
 }
 
