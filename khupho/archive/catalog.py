@@ -46,7 +46,6 @@ class Catalog(CatalogQueries):
     @classmethod
     def create(cls, path: Path, archive_id: str, *, is_whole: bool) -> Catalog:
         """A new, empty one. `is_whole` is false where files are yet to be taken in."""
-        schema = files("khupho.archive").joinpath("schema.sql").read_text()
         with catalog_errors():
             connection = apsw.Connection(
                 str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -54,17 +53,27 @@ class Catalog(CatalogQueries):
             made = cls(connection)
             try:
                 made._configure()
-                with made.transaction():
-                    connection.execute(schema)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(
-                        "INSERT INTO catalog VALUES (1, ?, ?, 0, 0, 0)", (archive_id, is_whole)
-                    )
+                made._fill(archive_id, is_whole)
             except BaseException:
                 made.close()
                 raise
         return made
+
+    @classmethod
+    def in_memory(cls, archive_id: str) -> Catalog:
+        """An empty one that is nowhere, to compare with."""
+        with catalog_errors():
+            made = cls(apsw.Connection(":memory:"))
+            made._fill(archive_id, is_whole=True)
+        return made
+
+    def _fill(self, archive_id: str, is_whole: bool) -> None:
+        execute = self._connection.execute
+        with self.transaction():
+            execute(files("khupho.archive").joinpath("schema.sql").read_text())
+            execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            execute("INSERT INTO catalog VALUES (1, ?, ?, 0, 0, 0)", (archive_id, is_whole))
 
     @classmethod
     def open(cls, path: Path, archive_id: str) -> Catalog:
@@ -105,6 +114,12 @@ class Catalog(CatalogQueries):
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                 raise
+
+    def leave_wal(self) -> None:
+        """Put all into the one file, for a move elsewhere. A later `open` takes up the log again."""
+        with catalog_errors():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute("PRAGMA journal_mode = DELETE")
 
     # Segments
 

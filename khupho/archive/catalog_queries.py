@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import apsw
@@ -20,6 +20,10 @@ _BROKEN = (
     apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.ConstraintError, apsw.FormatError,
     apsw.MismatchError, UnicodeDecodeError,
 )  # fmt: skip
+
+
+DUMPED = ("stream", "segment", "minute", "hold", "deletion", "broken", "gap")
+"""The kinds of rows that a dump has."""
 
 
 class CatalogError(KhuphoError):
@@ -278,15 +282,26 @@ class CatalogQueries:
         )
         return {(start, end): cause for start, end, cause in rows}
 
-    def dump(self) -> Iterator[str]:
+    def dump(self, kinds: Collection[str] = DUMPED) -> Iterator[str]:
         """The whole content as text, row by row, in one order and without what differs by chance.
 
-        Two catalogs of the same files and journal give the same lines. `flushed_bytes` of a segment
-        being written is left out, since only the recorder itself knows it.
+        Two catalogs of the same files and journal give the same lines. `flushed_bytes` is left out, since
+        of a segment being written only the recorder itself knows it.
         """
-        for sql in _DUMP:
-            for row in self.ask(sql):
-                yield "\t".join("-" if cell is None else str(cell) for cell in row)
+        for kind, sql in _DUMP.items():
+            if kind in kinds:
+                for row in self.ask(sql):
+                    yield "\t".join((kind, *("-" if cell is None else str(cell) for cell in row)))
+
+    @contextlib.contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """What is asked within is answered as of one moment, whatever the writer does."""
+        with catalog_errors():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
 
 
 @contextlib.contextmanager
@@ -310,21 +325,21 @@ _SEGMENT = (
     "SELECT stream, path, start_utc_us, end_utc_us, size_bytes, cause, fragments, frames, key_frames, "
     "lost_packets, format, flushed_bytes FROM segments"
 )
-_DUMP = (
-    "SELECT 'stream', number, camera, stream FROM streams ORDER BY number",
-    "SELECT 'segment', stream, path, start_utc_us, end_utc_us, size_bytes, cause, fragments, frames, "
+_DUMP = {
+    "stream": "SELECT number, camera, stream FROM streams ORDER BY number",
+    "segment": "SELECT stream, path, start_utc_us, end_utc_us, size_bytes, cause, fragments, frames, "
     "key_frames, lost_packets, format FROM segments ORDER BY path",
-    "SELECT 'minute', path, minute, covered_us, minutes.frames, minutes.key_frames, "
+    "minute": "SELECT path, minute, covered_us, minutes.frames, minutes.key_frames, "
     "minutes.size_bytes, minutes.lost_packets, damaged_us, flags "
     "FROM minutes JOIN segments ON segments.id = minutes.segment ORDER BY path, minute",
-    "SELECT 'hold', id, camera, stream, start_utc_us, end_utc_us, reason, placed_utc_us, "
+    "hold": "SELECT id, camera, stream, start_utc_us, end_utc_us, reason, placed_utc_us, "
     "released_utc_us FROM holds ORDER BY id",
-    "SELECT 'deletion', stream, start_utc_us, end_utc_us, reason, segments, size_bytes, "
+    "deletion": "SELECT stream, start_utc_us, end_utc_us, reason, segments, size_bytes, "
     "deleted_utc_us FROM deletions ORDER BY stream, start_utc_us",
-    "SELECT 'broken', journal_line, broken_utc_us, camera, guaranteed_days, kept_us, size_bytes "
+    "broken": "SELECT journal_line, broken_utc_us, camera, guaranteed_days, kept_us, size_bytes "
     "FROM broken_guarantees ORDER BY journal_line",
-    "SELECT 'gap', stream, start_utc_us, end_utc_us, cause FROM gaps ORDER BY stream, start_utc_us",
-)
+    "gap": "SELECT stream, start_utc_us, end_utc_us, cause FROM gaps ORDER BY stream, start_utc_us",
+}
 
 
 def _row(values: tuple[Any, ...]) -> SegmentRow:

@@ -37,7 +37,7 @@ def stream_directories(root: int | Path) -> list[tuple[str, str]]:
         (camera, stream)
         for camera in _names(root, "", _CAMERA)
         for stream in STREAMS
-        if _is_there(root, f"{camera}/{stream}")
+        if is_there(root, f"{camera}/{stream}")
     ]
 
 
@@ -83,6 +83,16 @@ def next_start_utc_us(root: int | Path, path: str) -> int:
     return _FAR_UTC_US
 
 
+def file_size(root: int | Path, path: str) -> int:
+    """Of a file; 0 where it is gone. Raises `OSError`."""
+    try:
+        if isinstance(root, Path):
+            return (root / path).stat().st_size
+        return os.stat(path, dir_fd=root).st_size
+    except FileNotFoundError:
+        return 0
+
+
 def strangers(root: int | Path) -> Iterator[str]:
     """Segments or directories in places where none belong. Raises `OSError`."""
     for camera, stream in stream_directories(root):
@@ -117,11 +127,12 @@ def _list(root: int | Path, directory: str) -> list[str]:
         return []
 
 
-def _is_there(root: int | Path, directory: str) -> bool:
+def is_there(root: int | Path, path: str) -> bool:
+    """Whether there is such a file or directory. Raises `OSError`."""
     try:
         if isinstance(root, Path):
-            return (root / directory).is_dir()
-        os.stat(directory, dir_fd=root)
+            return (root / path).exists()
+        os.stat(path, dir_fd=root)
         return True
     except (FileNotFoundError, NotADirectoryError):
         return False

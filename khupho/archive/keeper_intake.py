@@ -31,7 +31,7 @@ from khupho.archive.leaves_of_files import compare_leaves
 from khupho.archive.recorded_segment import stored_minutes, stored_row
 from khupho.archive.recovery import SegmentRemovedError, recover_segment
 from khupho.archive.retention import Stored
-from khupho.archive.segment_names import parse_segment_path
+from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.segment_reader import SegmentError
 from khupho.units import US_PER_DAY, US_PER_MS, format_utc
 
@@ -139,6 +139,10 @@ class Intake:
             made = recover_segment(books.root_fd, path, verify_from)
         except SegmentRemovedError:
             self._note_removed(path, number, utc_us)
+            return
+        stored = made.segment
+        if segment_path(stored.camera, stored.stream, stored.start_utc_us) != path:
+            logger.error("%s isn't what its facts say; it is left alone", path)
             return
         leaves: list[Leaf] = []
         if made.was_open or path == self._newest.get((directory.camera, directory.stream)):

@@ -16,6 +16,7 @@ from khupho.archive.leaf_record import (
     RECORD_BYTES,
     STREAM_AT,
     Leaf,
+    LeafDamagedError,
     LeafKind,
     pack_leaf,
     unpack_leaf,
@@ -147,6 +148,25 @@ class ProofLogReader:
                     ):
                         yield FoundLeaf(first + at, leaf)
                 at = lows.find(low, at + 1)
+
+    def between(
+        self, start_utc_us: int, stop_utc_us: int
+    ) -> Iterator[FoundLeaf | LeafDamagedError]:
+        """Leaves of all streams' fragments that start in that time, in the log's order; a damaged record
+        comes as the error that names it, whatever its time was. Raises as `record` does."""
+        for first, count in self._reaching(start_utc_us, stop_utc_us):
+            data = self._records(first, first + count)
+            for at in range(count):
+                try:
+                    leaf = unpack_leaf(data[at * RECORD_BYTES : (at + 1) * RECORD_BYTES], first + at)
+                except LeafDamagedError as error:
+                    yield error
+                    continue
+                if (
+                    start_utc_us <= leaf.start_utc_us < stop_utc_us
+                    and leaf.kind == LeafKind.FRAGMENT
+                ):
+                    yield FoundLeaf(first + at, leaf)
 
     def last_journal_leaf(self) -> FoundLeaf | None:
         """The leaf of the newest journal line that has one. Raises as `record` does."""

@@ -11,7 +11,7 @@ from khupho.archive.clip import StoredSegment
 from khupho.archive.events import FragmentCommitted, Segment, SegmentClosed
 from khupho.archive.leaf_record import Leaf, fragment_leaf
 from khupho.archive.minutes import MinuteFold, MinuteRow
-from khupho.archive.segment_reader import counts_of
+from khupho.archive.segment_reader import counts_of, end_of
 from khupho.media.formats import TrackFormat, VideoFormat
 
 
@@ -106,23 +106,29 @@ class RecordedSegment:
 
 
 def stored_row(
-    stored: StoredSegment, number: int, size_bytes: int, *, flushed_bytes: int | None = None
+    stored: StoredSegment, number: int, size_bytes: int, *, is_closed: bool = True
 ) -> SegmentRow:
-    """The catalog's row of a segment read from its file of `size_bytes`."""
+    """The catalog's row of a segment read from its file, of which `size_bytes` are whole.
+
+    One that isn't closed gets what is needed to know it again: the recorder makes it good.
+    """
     fragments, frames, key_frames, lost_packets, _ = counts_of(stored.fragments)
+    end_utc_us = stored.end_utc_us
+    if not is_closed:
+        end_utc_us = end_of(stored.fragments, stored.start_utc_us, stored.timescale)
     return SegmentRow(
         number,
         stored.relative_path,
         stored.start_utc_us,
-        stored.end_utc_us,
+        end_utc_us,
         size_bytes,
-        stored.cause,
+        stored.cause if is_closed else None,
         fragments,
         frames,
         key_frames,
         lost_packets,
         format_text(stored.format),
-        size_bytes if flushed_bytes is None else flushed_bytes,
+        size_bytes if is_closed else 0,
     )
 
 

@@ -1,0 +1,92 @@
+"""The journal (invariant 13) and the checkpoints (invariant 12)."""
+
+from __future__ import annotations
+
+import contextlib
+
+from khupho.archive.checkpoint import (
+    CHECKPOINTS_NAME,
+    StoredCheckpoint,
+    origin_of,
+    read_checkpoints,
+)
+from khupho.archive.findings import Finding
+from khupho.archive.journal import JOURNAL_NAME, read_journal
+from khupho.archive.journal_entries import BrokenEntry, Started
+from khupho.archive.proof_log import ProofLogReader
+from khupho.archive.signed_note import NoteError, VerifierKey, parse_note, verify_note
+from khupho.errors import KhuphoError
+
+
+def check_journal(root_fd: int) -> tuple[int, list[Finding]]:
+    """How many lines there are, and what is wrong with them. Raises `AppendFileError`."""
+    findings: list[Finding] = []
+    count = 0
+    expected = 1
+    for line in read_journal(root_fd):
+        count += 1
+        if isinstance(line.entry, BrokenEntry):
+            what = f"a line cannot be read: {line.entry.error}"
+            findings.append(Finding(13, JOURNAL_NAME, line.offset, what))
+            expected += 1
+            continue
+        if line.seq != expected:
+            what = f"line {line.seq} stands where {expected} should"
+            findings.append(Finding(13, JOURNAL_NAME, line.offset, what))
+        expected = line.seq + 1
+    return count, findings
+
+
+def check_checkpoints(root_fd: int, archive_id: bytes) -> tuple[int, list[Finding]]:
+    """How many checkpoints there are, and which don't hold. Raises `AppendFileError`."""
+    keys = verifier_keys(root_fd)
+    findings: list[Finding] = []
+    count = 0
+    with contextlib.closing(ProofLogReader(root_fd)) as log:
+        for one in read_checkpoints(root_fd):
+            count += 1
+            log.refresh()
+            if isinstance(one, NoteError):
+                findings.append(Finding(12, CHECKPOINTS_NAME, None, one.what))
+                continue
+            what = _signature_fault(one, archive_id, keys) or _root_fault(one, log)
+            if what:
+                findings.append(Finding(12, CHECKPOINTS_NAME, one.offset, what))
+    return count, findings
+
+
+def verifier_keys(root_fd: int) -> list[bytes]:
+    """Public keys that recorders of this archive told in the journal, newest first. Raises
+    `AppendFileError`."""
+    keys: dict[bytes, None] = {}
+    for line in read_journal(root_fd):
+        if isinstance(line.entry, Started) and line.entry.key:
+            with contextlib.suppress(NoteError):
+                key = VerifierKey.parse(line.entry.key).public_bytes
+                keys.pop(key, None)
+                keys[key] = None
+    return list(reversed(keys))
+
+
+def _signature_fault(one: StoredCheckpoint, archive_id: bytes, keys: list[bytes]) -> str:
+    origin = one.checkpoint.origin
+    base = origin_of(archive_id)
+    if origin != base and not origin.startswith(base + "/"):
+        return f"it is of another log: {origin}"
+    try:
+        verify_note(parse_note(one.note), [VerifierKey(origin, key) for key in keys])
+    except NoteError as error:
+        return error.what
+    return ""
+
+
+def _root_fault(one: StoredCheckpoint, log: ProofLogReader) -> str:
+    size = one.checkpoint.size
+    if size > log.size:
+        return f"it speaks of {size} leaves, and there are {log.size}"
+    try:
+        if log.root(size) != one.checkpoint.root:
+            return f"its root isn't that of the tree of {size} leaves"
+    except KhuphoError as error:
+        return error.what
+    return ""
