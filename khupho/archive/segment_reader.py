@@ -25,6 +25,7 @@ from khupho.media.fmp4 import (
     PRFT_BYTES,
     InitSegment,
     RandomAccess,
+    mfra_box,
     parse_fragment,
     parse_init,
     parse_mfra,
@@ -291,10 +292,14 @@ def _random_access_at(
     mfra = box_at(read_at(offset, min(16, size - offset)), offset, size)
     if mfra.type != b"mfra" or mfra.size > _MAX_MFRA_BYTES:
         raise BoxError(f"a box {mfra.type!r} of {mfra.size} bytes, not mfra", offset)
+    data = read_at(offset, mfra.size)
     try:
-        return parse_mfra(read_at(offset, mfra.size)), mfra.end
+        entries = parse_mfra(data)
     except BoxError as error:
         raise BoxError(error.what, offset + error.offset, truncated=error.truncated) from error
+    if data != mfra_box(entries):
+        raise BoxError("the mfra is not as it was written", offset)
+    return entries, mfra.end
 
 
 def _unreadable(error: OSError, relative_path: str) -> SegmentError:
