@@ -3,7 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test lint lock clean
+# What `make run` records and where; with no CAMERAS it is a simulated street.
+#   make run CAMERAS="rtsp://admin:secret@192.168.1.20/1 rtsp://192.168.1.21/main"
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:8080
+export CAMERAS
+
+.PHONY: install run test lint lock clean
 
 $(VENV)/.installed: requirements/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Khu Phố needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -19,6 +25,9 @@ $(VENV)/.tested: $(VENV)/.installed requirements/test.lock packaging/debian-test
 	@touch $@
 
 install: $(VENV)/.installed
+
+run: $(VENV)/.installed
+	@exec $(BIN)/khupho demo --data "$(DATA)" --listen "$(LISTEN)"
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check khupho tests

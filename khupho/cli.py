@@ -14,6 +14,7 @@ from khupho.commands.terminal import EXIT_CANCELLED
 _COMMANDS: dict[str, tuple[str, str]] = {
     "camera": ("khupho.commands.camera:camera", "Add, test, list, switch and remove cameras."),
     "city": ("khupho.city.command:city", "Simulated cameras, for trying and testing."),
+    "demo": ("khupho.commands.demo:demo", "Try it: with your cameras, or a simulated street."),
     "doctor": ("khupho.commands.doctor:doctor", "What is missing or weak on this machine."),
     "recorder": ("khupho.commands.recorder:recorder", "Record, and show how it goes."),
     "settings": ("khupho.commands.settings:settings", "Show and set the few settings."),
@@ -76,6 +77,7 @@ def cli() -> None:
 
     \b
     To begin:
+      khupho demo --data ./data
       khupho camera test rtsp://192.168.1.20/Streaming/Channels/101
       khupho camera add "Cổng chính" rtsp://192.168.1.20/Streaming/Channels/101 --data ./data
       khupho recorder --data ./data
