@@ -13,9 +13,10 @@ from khupho.archive.checkpoint import (
 from khupho.archive.findings import Finding
 from khupho.archive.journal import JOURNAL_NAME, read_journal
 from khupho.archive.journal_entries import BrokenEntry, Started
+from khupho.archive.leaf_record import LeafDamagedError
 from khupho.archive.proof_log import ProofLogReader
+from khupho.archive.root_walk import RootWalk
 from khupho.archive.signed_note import NoteError, VerifierKey, parse_note, verify_note
-from khupho.errors import KhuphoError
 
 
 def check_journal(root_fd: int) -> tuple[int, list[Finding]]:
@@ -42,14 +43,23 @@ def check_checkpoints(root_fd: int, archive_id: bytes) -> tuple[int, list[Findin
     keys = verifier_keys(root_fd)
     findings: list[Finding] = []
     count = 0
+    is_readable = True
     with contextlib.closing(ProofLogReader(root_fd)) as log:
+        walk = RootWalk(log)
         for one in read_checkpoints(root_fd):
             count += 1
-            log.refresh()
             if isinstance(one, NoteError):
                 findings.append(Finding(12, CHECKPOINTS_NAME, None, one.what))
                 continue
-            what = _signature_fault(one, archive_id, keys) or _root_fault(one, log)
+            log.refresh()
+            what = _signature_fault(one, archive_id, keys)
+            if not what and is_readable:
+                try:
+                    what = _root_fault(one, log, walk)
+                except LeafDamagedError as error:
+                    # No root from here on can be made.
+                    is_readable = False
+                    what = f"{error.what} ({error.where})"
             if what:
                 findings.append(Finding(12, CHECKPOINTS_NAME, one.offset, what))
     return count, findings
@@ -80,13 +90,10 @@ def _signature_fault(one: StoredCheckpoint, archive_id: bytes, keys: list[bytes]
     return ""
 
 
-def _root_fault(one: StoredCheckpoint, log: ProofLogReader) -> str:
+def _root_fault(one: StoredCheckpoint, log: ProofLogReader, walk: RootWalk) -> str:
     size = one.checkpoint.size
     if size > log.size:
         return f"it speaks of {size} leaves, and there are {log.size}"
-    try:
-        if log.root(size) != one.checkpoint.root:
-            return f"its root isn't that of the tree of {size} leaves"
-    except KhuphoError as error:
-        return error.what
+    if walk.root(size) != one.checkpoint.root:
+        return f"its root isn't that of the tree of {size} leaves"
     return ""
