@@ -12,6 +12,7 @@ import click
 from khupho.commands.terminal import EXIT_CANCELLED
 
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "archive": ("khupho.commands.archive:archive", "Footage: list, export, hold, check, verify."),
     "camera": ("khupho.commands.camera:camera", "Add, test, list, switch and remove cameras."),
     "city": ("khupho.city.command:city", "Simulated cameras, for trying and testing."),
     "demo": ("khupho.commands.demo:demo", "Try it: with your cameras, or a simulated street."),
