@@ -144,13 +144,13 @@ class Recorder:
         tasks = [
             loop.create_task(self._recording.follow(), name="follow"),
             loop.create_task(self._serve(server), name="page"),
-            loop.create_task(self._keep_house(self._stills), name="housekeeping"),
         ]
         await server.started()
         # What was made by now lives as long as the program: nothing for the collector to walk through.
         gc.collect()
         gc.freeze()
         self._notice.say("READY=1")
+        tasks.append(loop.create_task(self._keep_house(self._stills), name="housekeeping"))
         announce(Ready(server.url, self._root, len(self._recording.cameras)))
         await stopping.wait()
         return await self._end(server, tasks)
