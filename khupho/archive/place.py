@@ -103,10 +103,13 @@ class Place:
         self._retired_fd = -1
         self._is_here = True
         self.root_fd = self._open_root()
-        found = read_identity(self.root_fd).archive_id
-        if found != archive_id:
+        try:
+            found = read_identity(self.root_fd).archive_id
+            if found != archive_id:
+                raise _another(path, found, archive_id)
+        except KhuphoError:
             os.close(self.root_fd)
-            raise _another(path, found, archive_id)
+            raise
 
     def close(self) -> None:
         """After all writers are closed."""
