@@ -59,7 +59,8 @@ def make_pages(
         return _file(request, page["index.html"])
 
     @get("/page/{name:str}", sync_to_thread=False)
-    def page_file(request: Asked, name: str) -> Response[bytes]:
+    def page_file(request: Asked) -> Response[bytes]:
+        name = request.path_params["name"]
         if name not in page:
             raise NotFoundException
         return _file(request, page[name])
@@ -74,7 +75,8 @@ def make_pages(
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     @get("/api/v1/cameras/{camera:str}/picture.jpg")
-    async def picture(request: Asked, camera: str) -> Response[bytes]:
+    async def picture(request: Asked) -> Response[bytes]:
+        camera = request.path_params["camera"]
         still = await stills.newest(camera) if has_camera(camera) else None
         if still is None:
             raise NotFoundException
