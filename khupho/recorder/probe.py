@@ -89,7 +89,7 @@ class ProbeFacts:
     transport: str = ""
     server: str = ""
     sign_in: str = ""
-    """`Basic`, `Digest` or empty: it asked for nothing."""
+    """`Basic`, `Digest MD5` and so on, or empty: it asked for nothing."""
     codec: str = ""
     rfc6381: str = ""
     width_px: int = 0
