@@ -46,6 +46,8 @@ _FORECAST_US = 5 * US_PER_MINUTE
 _FIRST_FORECAST_US = 30 * US_PER_S
 _WORK_US = 50 * US_PER_MS
 """Long work goes on for so long in a round: a fifth of the time."""
+_LAST_WORK_US = 5 * US_PER_S
+"""At the end it is given so long to be done."""
 CATALOG_ALARM, CLOCK_ALARM, PROOF_ALARM, KEEPER_ALARM = "catalog", "clock", "proof", "keeper"
 
 logger = logging.getLogger("khupho.archive.keeper")
@@ -97,6 +99,9 @@ class Keeper:
         )
         self.flusher = Flusher(books, queue, alarms, self._closed, self._beat)
         self.flusher.uncertain = set(newest) if last_end is not LastEnd.CLEAN else set()
+        self._is_beside_writers = False
+        self._is_complete = False
+        """The catalog has all that it can have at this moment."""
         self._taking_in: Iterator[None] | None = self._take_in()
         self._deleting: Iterator[None] | None = None
         self._stopping = threading.Event()
@@ -142,6 +147,7 @@ class Keeper:
         self._beat()
         if self._is_due("watch", now_us, _WATCH_US):
             self._guarded(self._watch)
+        self._guarded(self._note_clock)
         self._guarded(self._advance_intake)
         self._guarded(self._take_events)
         if self._is_due("look", now_us, _LOOK_US):
@@ -198,13 +204,15 @@ class Keeper:
             self._books.reopen(self._place.root_fd)
             self._taking_in = self._take_in()
 
-    def _take_events(self) -> None:
+    def _note_clock(self) -> None:
         while self._clock_facts:
             fact = self._clock_facts.popleft()
             self._books.note(ClockChanged.of(fact), fact.utc_us)
+
+    def _take_events(self) -> None:
         self.flusher.take(self._queue.take(_EVENTS_A_ROUND), self._utc_us())
         if self._queue.take_lost_sight():
-            self._renew_intake()
+            self._renew_intake(lost_sight=True)
 
     def _look(self) -> None:
         """What costs little and is wanted soon."""
@@ -281,7 +289,12 @@ class Keeper:
         yield from books.catch_up()
         if books.catalog is not None:
             self.retention.use = DiskUse(books.catalog.day_use())
-        yield from Intake(books, self._newest, self._last_end, self._closed, self._utc_us).steps()
+        intake = Intake(
+            books, self._newest, self._last_end, self._closed, self._utc_us,
+            is_beside_writers=self._is_beside_writers,
+        )  # fmt: skip
+        yield from intake.steps()
+        self._is_complete = not intake.left_for_later
         self.flusher.note_late_gaps(self._utc_us())
         self._alarms.clear(CATALOG_ALARM)
 
@@ -324,16 +337,21 @@ class Keeper:
         self.flusher.forget_rows()
         self._renew_intake()
 
-    def _renew_intake(self) -> None:
+    def _renew_intake(self, *, lost_sight: bool = False) -> None:
         """Take in all that isn't being written at this moment."""
         newest = newest_segments(self._books.root_fd)
+        # After the listing: what is opened from now on has later names.
+        live = self._queue.live()
         self.flusher.take(self._queue.take(len(self._queue)), self._utc_us())
-        for path in self.flusher.live_paths:
+        if lost_sight:
+            self.flusher.see_again(live)
+        for path in (*self.flusher.live_paths, *(segment.relative_path for segment in live)):
             camera, stream, _ = path.split("/", 2)
             if newest.get((camera, stream), "") >= path:
                 # A name just before it: all older segments, not this one.
                 newest[camera, stream] = path[:-1]
         self._newest, self._last_end = newest, LastEnd.KILLED
+        self._is_beside_writers = True
         self._taking_in = self._take_in()
 
     # The end
@@ -343,14 +361,20 @@ class Keeper:
         self._guarded(self._finish)
 
     def _finish(self) -> None:
+        until_us = self._clock.mono_us() + _LAST_WORK_US
+        while self._taking_in is not None and self._clock.mono_us() < until_us:
+            self._advance_intake()
         while len(self._queue):
             self.flusher.take(self._queue.take(_EVENTS_A_ROUND), self._utc_us())
             self._beat()
+        self._note_clock()
         self._books.note(Ended(), self._utc_us())
         for _ in range(2):  # the second gives the journal's last lines their leaves
             self.flusher.flush(self._utc_us())
         self._sign()
-        self.ended_well = self._taking_in is None and not self.flusher.segments
+        self.ended_well = (
+            self._taking_in is None and self._is_complete and not self.flusher.segments
+        )
         self.flusher.release()
 
     def _utc_us(self) -> int:

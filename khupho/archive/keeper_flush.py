@@ -250,6 +250,18 @@ class Flusher:
         self._queue.forget(recorded.segment)
         self._segments.pop(recorded.segment, None)
 
+    def see_again(self, live: Iterable[Segment]) -> None:
+        """Openings and closings were dropped: follow just these from now on. Those whose opening was
+        dropped are read from their files when they are closed."""
+        wanted = set(live)
+        for segment, recorded in list(self._segments.items()):
+            if recorded.closed is None and segment not in wanted:
+                self._drop(recorded)
+        for segment in wanted:
+            if segment not in self._segments:
+                handle = self._queue.take_handle(segment)
+                self._segments[segment] = RecordedSegment(segment, 0, 0, handle)
+
     def forget_rows(self) -> None:
         """The catalog is a new one: everything is to be written into it again."""
         for recorded in self._segments.values():

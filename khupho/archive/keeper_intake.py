@@ -32,7 +32,7 @@ from khupho.archive.recorded_segment import stored_minutes, stored_row
 from khupho.archive.recovery import SegmentRemovedError, recover_segment
 from khupho.archive.retention import Stored
 from khupho.archive.segment_names import parse_segment_path, segment_path
-from khupho.archive.segment_reader import SegmentError
+from khupho.archive.segment_reader import SegmentError, walk_segment
 from khupho.units import US_PER_DAY, US_PER_MS, format_utc
 
 _LONGEST_SEGMENT_US = US_PER_DAY
@@ -62,12 +62,20 @@ class Intake:
         last_end: LastEnd,
         taken: Callable[[Stored], None],
         utc_us: Callable[[], int],
+        *,
+        is_beside_writers: bool = False,
     ) -> None:
+        """With `is_beside_writers` this run has written some of it already: then a stream's newest segment
+        isn't touched unless it is closed, since it may just be being opened."""
         self._books = books
         self._newest = newest
         self._last_end = last_end
         self._tell_taken = taken
         self._utc_us = utc_us
+        self._is_beside_writers = is_beside_writers
+        self._is_catalog_whole = False
+        self.left_for_later = False
+        """Something could not be taken in yet: the next start will."""
         self.segments_taken = 0
         self.segments_recovered = 0
 
@@ -77,7 +85,7 @@ class Intake:
         Raises `KhuphoError`, `OSError`.
         """
         catalog = self._catalog()
-        is_whole = catalog.is_whole
+        is_whole = self._is_catalog_whole = catalog.is_whole
         first_day = "" if is_whole else "0000-00-00"
         if is_whole and self._last_end is LastEnd.CLEAN and not self._left_open(catalog):
             return
@@ -131,6 +139,14 @@ class Intake:
     def _take(self, path: str, directory: StreamDay) -> None:
         """Make a segment good if it wasn't closed, and put it into proof log and catalog."""
         books, utc_us = self._books, self._utc_us()
+        is_newest = path == self._newest.get((directory.camera, directory.stream))
+        if (
+            self._is_beside_writers
+            and is_newest
+            and not walk_segment(books.root_fd, path).is_closed
+        ):
+            self.left_for_later = True
+            return
         row = self._catalog().segment(path)
         flushed_bytes = row.flushed_bytes if row else 0
         verify_from = flushed_bytes if self._last_end is LastEnd.POWER_CUT else None
@@ -145,7 +161,8 @@ class Intake:
             logger.error("%s isn't what its facts say; it is left alone", path)
             return
         leaves: list[Leaf] = []
-        if made.was_open or path == self._newest.get((directory.camera, directory.stream)):
+        if made.was_open or is_newest or self._is_catalog_whole:
+            # In a whole catalog what it lacks was never flushed. Else only the last ones can lack leaves.
             books.proof.write()
             until_us = next_start_utc_us(books.root_fd, path)
             found = compare_leaves(

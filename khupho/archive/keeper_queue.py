@@ -21,6 +21,7 @@ class EventQueue:
         self._handles: dict[Segment, int] = {}
         self._dropped: set[Segment] = set()
         self._lost_sight = False
+        self._live: set[Segment] = set()
 
     def __call__(self, event: Event) -> None:
         """Take an event. Where too many wait, fragments are dropped: their segment is read again from
@@ -33,6 +34,10 @@ class EventQueue:
                 self._dropped.add(event.segment)
                 return
         else:
+            if kind is SegmentOpened:
+                self._live.add(event.segment)
+            else:
+                self._live.discard(event.segment)
             if len(events) >= 2 * self._limit:
                 self._lost_sight = True
                 return
@@ -61,6 +66,10 @@ class EventQueue:
     def forget(self, segment: Segment) -> None:
         """The segment was read from its file."""
         self._dropped.discard(segment)
+
+    def live(self) -> set[Segment]:
+        """Segments that are being written at this moment, whatever was dropped."""
+        return self._live.copy()
 
     def take_lost_sight(self) -> bool:
         """Whether openings or closings were dropped since the last call."""

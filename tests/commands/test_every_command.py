@@ -88,7 +88,7 @@ def test_problems_exit_with_1_and_say_what_to_do(capsys: pytest.CaptureFixture[s
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("camera", "add", "x") == 2
     assert run("kamera") == 2
-    assert "Known: camera" in capsys.readouterr().err
+    assert "Known: archive, camera" in capsys.readouterr().err
     assert run("settings", "set", "colour", "red") == 2
 
 
