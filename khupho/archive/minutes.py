@@ -29,6 +29,10 @@ class MinuteFlags(IntFlag):
     """Packets were lost: pictures are missing inside the segment."""
 
 
+_CLOCK_WRONG, _BROKEN = int(MinuteFlags.CLOCK_WRONG), int(MinuteFlags.BROKEN)
+"""Plain numbers: operators of flags cost more than all the rest of the fold."""
+
+
 class MinuteRow(NamedTuple):
     """One minute of one segment."""
 
@@ -75,14 +79,14 @@ class MinuteFold:
             begin_us = covered_us
         if covered_us is None or end_us > covered_us:
             self._end_us = end_us
-        flags = MinuteFlags.CLOCK_WRONG if clock_wrong else MinuteFlags.NONE
+        flags = _CLOCK_WRONG if clock_wrong else 0
         minute = start_utc_us // US_PER_MINUTE
         row = self._row(minute)
         row[1] += frames
         row[2] += key_frames
         row[3] += size_bytes
         row[4] += lost_packets
-        row[6] |= flags | (MinuteFlags.BROKEN if lost_packets else 0)
+        row[6] |= flags | _BROKEN if lost_packets else flags
         for minute in range(
             begin_us // US_PER_MINUTE,
             min((end_us - 1) // US_PER_MINUTE, begin_us // US_PER_MINUTE + _MOST_MINUTES) + 1,
