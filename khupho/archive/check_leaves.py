@@ -22,6 +22,7 @@ from khupho.archive.leaf_record import (
     entry_hash,
     fragment_entry,
 )
+from khupho.archive.leaves_of_files import beginning_hash
 from khupho.archive.proof_log import LEAVES_NAME, ProofLogReader
 from khupho.archive.segment_names import parse_segment_path
 from khupho.archive.segment_reader import SegmentError, open_segment
@@ -108,13 +109,16 @@ class LeafCheck:
         except SegmentError:
             return
         try:
+            beginning_sha256 = beginning_hash(file, segment)
             for fragment in segment.fragments:
                 header = os.pread(file, fragment.header.header_size, fragment.offset)
                 end = fragment.offset + fragment.header.size_bytes
                 self._expected[number, fragment.start_utc_us, fragment.offset] = Expected(
                     segment.relative_path,
                     fragment.offset,
-                    entry_hash(fragment_entry(segment.camera, segment.stream, header)),
+                    entry_hash(
+                        fragment_entry(segment.camera, segment.stream, beginning_sha256, header)
+                    ),
                     end <= flushed_bytes,
                 )
         except OSError:

@@ -1,11 +1,13 @@
 """Whether a player shows a clip's pictures in the places and at the times that their fragments tell.
 
-The index of a progressive clip (`moov`) is made at export and signed by nobody. It is read here with
-another program's parser (libav), and held against the headers that the proof covers.
+The index of a progressive clip (`moov`) is made at export and signed by nobody. Its pictures are read here
+with another program's parser (libav), and held against the headers that the proof covers; its format and
+shown size against the segment's beginning, which the proof covers too.
 """
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +15,15 @@ from typing import NamedTuple
 
 import av
 
+from khupho.archive.append_file import read_at
+from khupho.media.boxes import Box, BoxError, ReadAt, boxes_of_file
 from khupho.media.fmp4 import FragmentHeader
 from khupho.units import US_PER_MS, US_PER_S
 
 TOLERANCE_US = 250 * US_PER_MS
 """Between the clip's own time and the fragments': anchors follow the recorder's clock slowly."""
+_MAX_ENTRIES_BYTES = 1 << 20
+_SHOWN_BYTES = 48
 
 
 class PlacedFragment(NamedTuple):
@@ -37,7 +43,7 @@ class _Picture(NamedTuple):
 
 def order_problems(clip: Path, fragments: Sequence[PlacedFragment], clock_hz: int) -> list[str]:
     """What is wrong with a progressive clip's index, in plain words. `fragments` in the file's order,
-    `clock_hz` the ticks a second of their headers."""
+    `clock_hz` the ticks a second of their headers. An index that lets libav stumble is told too."""
     try:
         pictures, timescale = _read(clip)
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -66,6 +72,49 @@ def order_problems(clip: Path, fragments: Sequence[PlacedFragment], clock_hz: in
             f"The clip's time departs from the recorded time by {worst_us / US_PER_S:.2f} s"
         )
     return problems
+
+
+def format_problems(file: int, beginning: bytes) -> list[str]:
+    """What a progressive clip's index says otherwise than a segment's `ftyp moov`: the format, how large and
+    how turned it is shown. Raises `BoxError` where either cannot be read, `OSError`."""
+
+    def read(offset: int, size: int) -> bytes:
+        return read_at(file, offset, size)
+
+    def recorded(offset: int, size: int) -> bytes:
+        return beginning[offset : offset + size]
+
+    size = os.fstat(file).st_size
+    problems = []
+    if _sample_entries(read, size) != _sample_entries(recorded, len(beginning)):
+        problems.append("The clip's index tells another format than the recorder's")
+    if _shown(read, size) != _shown(recorded, len(beginning)):
+        problems.append("The clip's index shows pictures in another size or turned")
+    return problems
+
+
+def _sample_entries(read: ReadAt, size: int) -> bytes:
+    entries = _box(read, size, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+    return read(entries.payload, min(entries.end - entries.payload, _MAX_ENTRIES_BYTES))
+
+
+def _shown(read: ReadAt, size: int) -> bytes:
+    """Volume, matrix, width and height (ISO/IEC 14496-12 section 8.3.2)."""
+    header = _box(read, size, b"moov", b"trak", b"tkhd")
+    return read(max(header.end - _SHOWN_BYTES, header.payload), _SHOWN_BYTES)
+
+
+def _box(read: ReadAt, size: int, *path: bytes) -> Box:
+    start, end = 0, size
+    found: Box | None = None
+    for kind in path:
+        inside = [box for box in boxes_of_file(read, start, end, max_boxes=64) if box.type == kind]
+        if len(inside) != 1:
+            raise BoxError(f"not one box {kind!r}", start)
+        found = inside[0]
+        start, end = found.payload, found.end
+    assert found is not None
+    return found
 
 
 def _read(clip: Path) -> tuple[dict[int, _Picture], int]:

@@ -62,9 +62,14 @@ class CopiedFragment(NamedTuple):
     is_whole: bool
     header: bytes
     """From `prft` to the end of the `mdat` box header; empty past `MAX_PROVABLE_FRAGMENTS`."""
+    segment: int
+    """Index of its segment among the part's cuts."""
+    beginning_sha256: bytes
+    """Of all before the first fragment of its segment."""
 
     def fields(self) -> dict[str, object]:
         made: dict[str, object] = {
+            "segment": self.segment,
             "offset": self.offset,
             "size": self.size_bytes,
             "sha256": self.payload_sha256.hex(),
@@ -87,6 +92,8 @@ class WrittenPart:
     cuts: Sequence[SegmentCut]
     blemishes: Blemishes
     fragments: list[CopiedFragment] = field(default_factory=list)
+    beginnings: list[bytes] = field(default_factory=list)
+    """Of the cuts' segments: all before the first fragment."""
 
 
 def write_progressive(
@@ -121,8 +128,11 @@ def write_progressive(
         cuts,
         blemishes,
     )
-    for cut in cuts:
+    for number, cut in enumerate(cuts):
         with _Opened(source, cut) as (segment, handle):
+            beginning = b"".join(chunks_of(handle, 0, segment.init_size, cut.relative_path))
+            beginning_sha256 = hashlib.sha256(beginning).digest()
+            part.beginnings.append(beginning)
             for chosen in data_ranges(segment, cut):
                 offset = file.size_bytes
                 digest = hashlib.sha256()
@@ -144,6 +154,8 @@ def write_progressive(
                         fragment.payload_sha256,
                         chosen.is_whole,
                         header,
+                        number,
+                        beginning_sha256,
                     )
                 )
     return part
@@ -162,8 +174,10 @@ def write_fragments(
         check_room(
             file.path.parent, segment.init_size + sum(one.header.size_bytes for one in chosen)
         )
-        for chunk in chunks_of(handle, 0, segment.init_size, where):
-            file.append(chunk)
+        beginning = b"".join(chunks_of(handle, 0, segment.init_size, where))
+        beginning_sha256 = hashlib.sha256(beginning).digest()
+        part.beginnings.append(beginning)
+        file.append(beginning)
         for fragment in chosen:
             size_bytes = fragment.header.data_size
             data_at = fragment.offset + fragment.header.data_offset
@@ -187,6 +201,8 @@ def write_fragments(
                     fragment.payload_sha256,
                     True,
                     header if len(part.fragments) < MAX_PROVABLE_FRAGMENTS else b"",
+                    0,
+                    beginning_sha256,
                 )
             )
             part.frames += len(fragment.header.sizes)

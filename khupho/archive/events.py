@@ -55,6 +55,8 @@ class Segment:
     file: int = -1
     """Descriptor for the keeper's fdatasync; -1 once closed. The keeper duplicates it when it takes
     `SegmentOpened`."""
+    beginning_sha256: bytes = b""
+    """Of all before the first fragment: `ftyp`, `moov` and the segment facts. In each fragment's leaf."""
 
 
 class SegmentOpened(NamedTuple):

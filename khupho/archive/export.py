@@ -9,6 +9,7 @@ file a report tells what it holds and lacks.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -232,8 +233,9 @@ def _report(
                 "path": cut.relative_path,
                 "start": format_utc(cut.start_utc_us),
                 "end": format_utc(cut.end_utc_us),
+                "beginning": base64.b64encode(beginning).decode(),
             }
-            for cut in part.cuts
+            for cut, beginning in zip(part.cuts, part.beginnings, strict=True)
         ],
         "gaps": [gap.fields() for gap in gaps],
         **part.blemishes.fields(),

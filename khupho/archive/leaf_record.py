@@ -71,9 +71,14 @@ class Leaf(NamedTuple):
     """Of the fragment's `prft` in its segment, or of the line in the journal."""
 
 
-def fragment_entry(camera: str, stream: str, header: bytes) -> bytes:
-    """What is hashed for a fragment. `header` goes from `prft` to the end of the `mdat` box header."""
-    return b"%s%s/%s\n%s" % (_FRAGMENT_PREFIX, camera.encode(), stream.encode(), header)
+def fragment_entry(camera: str, stream: str, beginning_sha256: bytes, header: bytes) -> bytes:
+    """What is hashed for a fragment.
+
+    `beginning_sha256` is of all that stands before the first fragment of its segment, `header` goes from
+    `prft` to the end of the `mdat` box header.
+    """
+    names = f"{camera}/{stream}\n".encode()
+    return b"%s%s%s%s" % (_FRAGMENT_PREFIX, names, beginning_sha256, header)
 
 
 def entry_hash(entry: bytes) -> bytes:
@@ -92,7 +97,9 @@ def fragment_leaf(event: FragmentCommitted, stream: int, *, late: bool = False) 
     if late:
         flags |= 128
     return Leaf(
-        entry_hash(fragment_entry(segment.camera, segment.stream, event.header)),
+        entry_hash(
+            fragment_entry(segment.camera, segment.stream, segment.beginning_sha256, event.header)
+        ),
         1,
         flags,
         stream,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
+from khupho.archive.append_file import read_at
 from khupho.archive.clip import StoredFragment, StoredSegment
 from khupho.archive.leaf_record import Leaf, LeafFlags, LeafKind, entry_hash, fragment_entry
 from khupho.archive.proof_log import ProofLogReader
@@ -24,8 +26,19 @@ class LeavesOfFile(NamedTuple):
     """Of fragments that aren't in the file any more."""
 
 
+def beginning_hash(file: int, segment: StoredSegment) -> bytes:
+    """SHA-256 of all before a segment's first fragment. Raises `OSError`."""
+    return sha256(read_at(file, 0, segment.init_size)).digest()
+
+
 def leaf_of_stored(
-    file: int, segment: StoredSegment, fragment: StoredFragment, number: int, *, late: bool
+    file: int,
+    segment: StoredSegment,
+    beginning_sha256: bytes,
+    fragment: StoredFragment,
+    number: int,
+    *,
+    late: bool,
 ) -> Leaf:
     """The leaf of a fragment in an open file; its header is read again. Raises `OSError`."""
     header = os.pread(file, fragment.header.header_size, fragment.offset)
@@ -37,7 +50,7 @@ def leaf_of_stored(
     if late:
         flags |= LeafFlags.LATE
     return Leaf(
-        entry_hash(fragment_entry(segment.camera, segment.stream, header)),
+        entry_hash(fragment_entry(segment.camera, segment.stream, beginning_sha256, header)),
         LeafKind.FRAGMENT,
         int(flags),
         number,
@@ -72,8 +85,9 @@ def compare_leaves(
     }
     file = open_segment(root_fd, segment.relative_path)
     try:
+        beginning_sha256 = beginning_hash(file, segment)
         missing = [
-            leaf_of_stored(file, segment, fragment, number, late=True)
+            leaf_of_stored(file, segment, beginning_sha256, fragment, number, late=True)
             for fragment in fragments
             if filed.pop((fragment.offset, fragment.start_utc_us), None) is None
         ]

@@ -85,7 +85,9 @@ class LogProver:
         size: int,
     ) -> list[int | None]:
         wanted = {
-            entry_hash(fragment_entry(camera, stream, fragment.header)): index
+            entry_hash(
+                fragment_entry(camera, stream, fragment.beginning_sha256, fragment.header)
+            ): index
             for index, fragment in enumerate(fragments)
         }
         leaves: list[int | None] = [None] * len(fragments)

@@ -9,7 +9,6 @@ import msgspec
 
 from khupho.archive.clip_report import REPORT_VERSION
 from khupho.errors import Fault, KhuphoError
-from khupho.units import MEDIA_CLOCK_HZ
 
 MAX_REPORT_BYTES = 256 << 20
 _Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
@@ -21,9 +20,18 @@ class ClipReportError(KhuphoError):
     fault = Fault.USER
 
 
+class ReportSegment(msgspec.Struct, frozen=True):
+    """A segment that a clip was made from."""
+
+    beginning: str
+    """All before its first fragment, in base64."""
+
+
 class ReportFragment(msgspec.Struct, frozen=True):
     """A fragment as the report names it; see `clip_writing.CopiedFragment.fields`."""
 
+    segment: _Size
+    """Index into the report's segments."""
     offset: _Size
     size: _Size
     sha256: str
@@ -54,8 +62,7 @@ class Report(msgspec.Struct, frozen=True):
     stream: str
     start: str
     end: str
-    clock_hz: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = MEDIA_CLOCK_HZ
-    """Of sound; told by the index or the file's beginning too."""
+    segments: list[ReportSegment] = msgspec.field(default_factory=list)
     fragments: list[ReportFragment] = msgspec.field(default_factory=list)
     proof: ReportProof | None = None
 
@@ -63,10 +70,9 @@ class Report(msgspec.Struct, frozen=True):
 def read_report(path: Path) -> Report:
     """The report beside a clip. Raises `ClipReportError`."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_REPORT_BYTES + 1)
-        if len(data) > MAX_REPORT_BYTES:
+        if path.stat().st_size > MAX_REPORT_BYTES:
             raise ValueError("it is too long")
+        data = path.read_bytes()
         report = msgspec.json.decode(data, type=Report)
     except OSError as error:
         raise ClipReportError(

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from khupho.archive.append_file import read_at
 from khupho.archive.checkpoint import is_origin_of
-from khupho.archive.clip_order import PlacedFragment, order_problems
+from khupho.archive.clip_order import PlacedFragment, format_problems, order_problems
 from khupho.archive.leaf_record import entry_hash, fragment_entry
 from khupho.archive.proof_bundle import ProofBundleError, bundle_root
 from khupho.archive.prover import PROOF_VERSION
@@ -38,7 +38,7 @@ from khupho.archive.signed_note import (
 )
 from khupho.archive.stored_report import ClipReportError, Report, ReportFragment, ReportProof
 from khupho.media.boxes import BoxError
-from khupho.media.fmp4 import MAX_INIT_BYTES, parse_fragment, parse_init
+from khupho.media.fmp4 import InitSegment, parse_fragment, parse_init
 from khupho.units import US_PER_MS, US_PER_S, format_utc, parse_utc
 
 SILENT_JUMP_US = 250 * US_PER_MS
@@ -86,12 +86,21 @@ class ClipVerdict:
         }
 
 
+class _Beginning(NamedTuple):
+    """What stands before the first fragment of a segment: `ftyp`, `moov`, segment facts."""
+
+    data: bytes
+    init: InitSegment
+
+
 class _Fragment(NamedTuple):
     """One of the clip's fragments, its header read."""
 
     placed: PlacedFragment
     facts: FragmentFacts
     header: bytes
+    segment: int
+    end_utc_us: int
     leaf: bytes
 
 
@@ -102,17 +111,23 @@ def verify_clip(clip: Path, report: Report, key: VerifierKey | None = None) -> C
     cannot be read.
     """
     verdict = ClipVerdict(fragments=len(report.fragments), key_was_given=key is not None)
+    fragments: list[_Fragment] = []
     try:
         file = os.open(clip, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _file_itself(file, report, verdict)
-            fragments = _fragments(report, verdict)
+            if report.fragments and not all(one.header for one in report.fragments):
+                verdict.unproven.append("The clip is too long to be proven in one piece")
+                return verdict
+            beginnings = _beginnings(report, verdict)
+            if not verdict.problems:
+                fragments = _fragments(report, beginnings, verdict)
             if not verdict.problems:
                 _payloads(file, fragments, verdict)
                 if report.form == "fragments":
-                    _copied_layout(file, report, fragments, verdict)
+                    _copied_layout(file, report, beginnings, fragments, verdict)
                 else:
-                    _progressive_layout(clip, report, fragments, verdict)
+                    _progressive_layout(file, clip, beginnings, fragments, verdict)
         finally:
             os.close(file)
     except OSError as error:
@@ -125,7 +140,8 @@ def verify_clip(clip: Path, report: Report, key: VerifierKey | None = None) -> C
         )
     elif not verdict.problems:
         _log(report, report.proof, fragments, key, verdict)
-    _times(report, fragments, verdict)
+    if fragments:
+        _times(report, fragments, verdict)
     return verdict
 
 
@@ -143,13 +159,38 @@ def _file_itself(file: int, report: Report, verdict: ClipVerdict) -> None:
         verdict.problems.append("The clip's bytes are not those that its report was made for")
 
 
-def _fragments(report: Report, verdict: ClipVerdict) -> list[_Fragment]:
+def _beginnings(report: Report, verdict: ClipVerdict) -> list[_Beginning]:
+    """The segments' beginnings, each of this camera and archive."""
+    made = []
+    for number, segment in enumerate(report.segments):
+        try:
+            data = base64.b64decode(segment.beginning, validate=True)
+            facts = parse_segment_facts(data, len(data) - SEGMENT_FACTS_BYTES)
+            init = parse_init(data)
+            if init.size_bytes != len(data) - SEGMENT_FACTS_BYTES:
+                raise ValueError("it has another size")
+            if (facts.camera, facts.stream) != (report.camera, report.stream):
+                raise ValueError(f"it is of {facts.camera}/{facts.stream}")
+            if facts.archive_id.hex() != report.archive:
+                raise ValueError("it is of another archive")
+        except (BoxError, ValueError) as error:
+            verdict.problems.append(
+                f"The beginning of segment {number} is not one of ours: {error}"
+            )
+            return []
+        made.append(_Beginning(data, init))
+    return made
+
+
+def _fragments(
+    report: Report, beginnings: Sequence[_Beginning], verdict: ClipVerdict
+) -> list[_Fragment]:
     """The fragments with their headers; what doesn't agree goes to the verdict."""
     made = []
     for number, one in enumerate(report.fragments):
         try:
-            made.append(_fragment(report, one))
-        except (BoxError, ValueError) as error:
+            made.append(_fragment(report, beginnings, one))
+        except (BoxError, ValueError, IndexError) as error:
             verdict.problems.append(f"The report's fragment {number} is not one of ours: {error}")
             return []
     if not made:
@@ -157,8 +198,8 @@ def _fragments(report: Report, verdict: ClipVerdict) -> list[_Fragment]:
     return made
 
 
-def _fragment(report: Report, one: ReportFragment) -> _Fragment:
-    """Raises `BoxError`, `ValueError`."""
+def _fragment(report: Report, beginnings: Sequence[_Beginning], one: ReportFragment) -> _Fragment:
+    """Raises `BoxError`, `ValueError`, `IndexError`."""
     data = base64.b64decode(one.header, validate=True)
     header = parse_fragment(data)
     facts = parse_fragment_facts(header, data)
@@ -170,15 +211,17 @@ def _fragment(report: Report, one: ReportFragment) -> _Fragment:
         raise ValueError("its header tells another size")
     is_whole = header.data_size == one.size
     placed = PlacedFragment(one.offset, one.size, facts.start_utc_us, header, is_whole)
-    leaf = entry_hash(fragment_entry(report.camera, report.stream, data))
-    return _Fragment(placed, facts, data, leaf)
+    beginning, init = beginnings[one.segment]
+    entry = fragment_entry(report.camera, report.stream, hashlib.sha256(beginning).digest(), data)
+    end_us = facts.start_utc_us + header.duration_90k * US_PER_S // init.timescale
+    return _Fragment(placed, facts, data, one.segment, end_us, entry_hash(entry))
 
 
 def _payloads(file: int, fragments: Sequence[_Fragment], verdict: ClipVerdict) -> None:
     """Whether the whole fragments' bytes have the hashes that their headers tell."""
     end = 0
     verdict.whole_fragments = sum(one.placed.is_whole for one in fragments)
-    for number, (placed, facts, _, _) in enumerate(fragments):
+    for number, (placed, facts, *_) in enumerate(fragments):
         if placed.offset < end:
             verdict.problems.append(f"Fragment {number} lies over the one before it")
             return
@@ -204,8 +247,10 @@ def _is_inside(fragments: Sequence[_Fragment], number: int) -> bool:
     """Its neighbours are those that it was recorded between: a cut has no reason to take only a part."""
     if not 0 < number < len(fragments) - 1:
         return False
-    before, at, after = (one.facts.sequence for one in fragments[number - 1 : number + 2])
-    return before + 1 == at == after - 1
+    before, at, after = (
+        (one.segment, one.facts.sequence) for one in fragments[number - 1 : number + 2]
+    )
+    return before == (at[0], at[1] - 1) and after == (at[0], at[1] + 1)
 
 
 def _sha256(file: int, offset: int, size: int) -> bytes:
@@ -218,26 +263,21 @@ def _sha256(file: int, offset: int, size: int) -> bytes:
 
 
 def _copied_layout(
-    file: int, report: Report, fragments: Sequence[_Fragment], verdict: ClipVerdict
+    file: int,
+    report: Report,
+    beginnings: Sequence[_Beginning],
+    fragments: Sequence[_Fragment],
+    verdict: ClipVerdict,
 ) -> None:
-    """A beginning that names camera and archive, then nothing but the fragments, header and payload."""
-    at = fragments[0].placed.offset - len(fragments[0].header)
-    try:
-        if not 0 < at <= MAX_INIT_BYTES + SEGMENT_FACTS_BYTES:
-            raise ValueError("it has another size")
-        begin = read_at(file, 0, at)
-        facts = parse_segment_facts(begin, at - SEGMENT_FACTS_BYTES)
-        if parse_init(begin).timescale != report.clock_hz:
-            raise ValueError("it counts other ticks a second")
-        if (facts.camera, facts.stream) != (report.camera, report.stream):
-            raise ValueError(f"it is of {facts.camera}/{facts.stream}")
-        if facts.archive_id.hex() != report.archive:
-            raise ValueError("it is of another archive")
-    except (BoxError, ValueError) as error:
-        verdict.problems.append(f"The clip's beginning is not as it was recorded: {error}")
+    """The segment's beginning, then nothing but the fragments, header and payload."""
+    beginning = beginnings[fragments[0].segment].data
+    if read_at(file, 0, len(beginning)) != beginning:
+        verdict.problems.append("The clip's beginning is not as it was recorded")
         return
-    for placed, _, header, _ in fragments:
-        if placed.offset - len(header) != at or read_at(file, at, len(header)) != header:
+    at = len(beginning)
+    for placed, _, header, segment, _, _ in fragments:
+        is_here = placed.offset - len(header) == at and segment == fragments[0].segment
+        if not is_here or read_at(file, at, len(header)) != header:
             verdict.problems.append(
                 f"Before the pictures of {format_utc(placed.start_utc_us)} the clip isn't as it was recorded"
             )
@@ -245,17 +285,30 @@ def _copied_layout(
         at = placed.offset + placed.size_bytes
     if at != report.size_bytes:
         verdict.problems.append("The clip goes on after its last fragment")
-    verdict.unproven.append("The format in the clip's beginning has a checksum, and no signature")
 
 
 def _progressive_layout(
-    clip: Path, report: Report, fragments: Sequence[_Fragment], verdict: ClipVerdict
+    file: int,
+    clip: Path,
+    beginnings: Sequence[_Beginning],
+    fragments: Sequence[_Fragment],
+    verdict: ClipVerdict,
 ) -> None:
-    """The index, made at export, held against the headers."""
-    verdict.problems += order_problems(clip, [one.placed for one in fragments], report.clock_hz)
-    verdict.unproven.append(
-        "The format in the clip's index, and how long its first and last picture are shown"
-    )
+    """The index, made at export, held against the headers and beginnings."""
+    first = beginnings[fragments[0].segment].init
+    others = {(one.init.timescale, one.init.format.sample_entry) for one in beginnings}
+    if others != {(first.timescale, first.format.sample_entry)}:
+        verdict.problems.append("The clip joins segments of several formats")
+        return
+    placed = [one.placed for one in fragments]
+    try:
+        for one in beginnings:
+            verdict.problems += format_problems(file, one.data[: one.init.size_bytes])
+    except BoxError as error:
+        verdict.problems.append(f"The clip's index cannot be read: {error}")
+        return
+    verdict.problems += order_problems(clip, placed, first.timescale)
+    verdict.unproven.append("How long the clip's first and last picture are shown")
 
 
 def _log(
@@ -323,40 +376,26 @@ def _tell_proven(proof: ReportProof, fragments: Sequence[_Fragment], verdict: Cl
 
 def _times(report: Report, fragments: Sequence[_Fragment], verdict: ClipVerdict) -> None:
     """Whether the report's times are the fragments', and where time is left out between them."""
-    if not fragments:
-        return
-    first, last, hz = fragments[0].placed, fragments[-1].placed, report.clock_hz
+    first_us, last_us = fragments[0].placed.start_utc_us, fragments[-1].end_utc_us
     try:
         start_us, end_us = parse_utc(report.start), parse_utc(report.end)
     except (ValueError, OverflowError):
         verdict.problems.append("The report's times cannot be read")
         return
-    if not (
-        first.start_utc_us - SILENT_JUMP_US
-        <= start_us
-        < end_us
-        <= _end_us(last, hz) + SILENT_JUMP_US
-    ):
+    if not first_us - SILENT_JUMP_US <= start_us < end_us <= last_us + SILENT_JUMP_US:
         verdict.problems.append("The report's times are not those of its fragments")
     jumps = 0
-    for (one, facts, _, _), (following, next_facts, _, _) in pairwise(fragments):
-        jump_us = following.start_utc_us - _end_us(one, hz)
-        if next_facts.sequence == facts.sequence + 1 and jump_us < SILENT_JUMP_US:
-            continue
+    for one, following in pairwise(fragments):
+        begins_us = following.placed.start_utc_us
+        jump_us = begins_us - one.end_utc_us
         if jump_us < -SILENT_JUMP_US:
-            verdict.problems.append(
-                f"The fragments are not in order at {format_utc(following.start_utc_us)}"
-            )
+            verdict.problems.append(f"The fragments are not in order at {format_utc(begins_us)}")
         elif jump_us >= SILENT_JUMP_US:
             jumps += 1
             if jumps <= _MAX_JUMPS_TOLD:
                 verdict.unproven.append(
-                    f"What was between {format_utc(_end_us(one, hz))} and "
-                    f"{format_utc(following.start_utc_us)} ({jump_us / US_PER_S:.1f} s): not in this clip"
+                    f"What was between {format_utc(one.end_utc_us)} and {format_utc(begins_us)} "
+                    f"({jump_us / US_PER_S:.1f} s): not in this clip"
                 )
     if jumps > _MAX_JUMPS_TOLD:
         verdict.unproven.append(f"And {jumps - _MAX_JUMPS_TOLD} more such gaps")
-
-
-def _end_us(fragment: PlacedFragment, clock_hz: int) -> int:
-    return fragment.start_utc_us + fragment.header.duration_90k * US_PER_S // clock_hz

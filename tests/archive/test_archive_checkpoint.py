@@ -237,7 +237,7 @@ def test_names() -> None:
     assert len(recorder_id(KEY.public_key())) == 32
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=400))
 def test_any_file_opens_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes

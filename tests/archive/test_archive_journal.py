@@ -321,7 +321,7 @@ def test_fields_of_any_type_never_raise(kind: str, data: st.DataObject) -> None:
     assert line.seq > 0 or isinstance(line.entry, BrokenEntry)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 3))
 def test_any_file_opens_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes, lines: int

@@ -99,7 +99,7 @@ def test_known_consistency_proofs(first: int, second: int, proof: list[str]) -> 
     verify_consistency(first, second, *roots, made)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 200), st.data())
 def test_frontier_roots_and_proofs_agree_with_the_definition(
     size: int, data: st.DataObject
@@ -120,7 +120,7 @@ def test_frontier_roots_and_proofs_agree_with_the_definition(
     verify_consistency(first, size, old_root, root, tree.consistency_proof(first, size))
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(2, 70), st.data())
 def test_nothing_else_is_proven(size: int, data: st.DataObject) -> None:
     hashes = leaves_of(size)

@@ -92,12 +92,13 @@ def test_the_record_is_what_the_design_says() -> None:
 
 
 def test_the_leaf_of_a_fragment_and_of_a_line() -> None:
-    segment = Segment("gate", "audio", "x.mp4", NOW_US, SOUND)
+    beginning = bytes(range(32))
+    segment = Segment("gate", "audio", "x.mp4", NOW_US, SOUND, beginning_sha256=beginning)
     event = FragmentCommitted(
         segment, 99, b"prft...mdat", NOW_US, 1 << 40, 500, 12, 1, 3, True, True
     )
     leaf = fragment_leaf(event, 7, late=True)
-    entry = b"khupho/fragment/1\ngate/audio\nprft...mdat"
+    entry = b"khupho/fragment/1\ngate/audio\n" + beginning + b"prft...mdat"
     assert leaf.hash == sha256(b"\0" + entry).digest()
     flags = LeafFlags.KEY | LeafFlags.DAMAGED | LeafFlags.CLOCK_WRONG | LeafFlags.LATE
     assert leaf[1:] == (LeafKind.FRAGMENT, flags, 7, NOW_US, 0xFFFFFFFF, 500, 99)
@@ -121,7 +122,7 @@ def test_every_flipped_bit_is_seen(data: st.DataObject) -> None:
 # The tree
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=5), st.data())
 def test_the_tree_is_that_of_its_leaves_however_it_was_filled(
     tmp_path_factory: pytest.TempPathFactory, batches: list[int], data: st.DataObject
@@ -201,7 +202,7 @@ def test_a_log_with_blocks_of_blocks(root_fd: int, tmp_path: Path) -> None:
     assert bare.root(bare.size) == root
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 9_000), st.data())
 def test_roots_from_the_leaves_alone(
     tmp_path_factory: pytest.TempPathFactory, size: int, data: st.DataObject
@@ -262,7 +263,7 @@ def test_an_empty_log(root_fd: int) -> None:
 # Search
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1 << 30), st.integers(0, 1500), st.data())
 def test_find_is_a_plain_search(
     tmp_path_factory: pytest.TempPathFactory, seed: int, size: int, data: st.DataObject
@@ -463,7 +464,7 @@ def test_a_reader_beside_the_writer_sees_a_whole_beginning(root_fd: int, tmp_pat
     assert reader.refresh() == reader.size
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 20))
 def test_any_file_opens_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes, count: int
