@@ -96,4 +96,5 @@ class SegmentClosed(NamedTuple):
 
 Event = SegmentOpened | FragmentCommitted | SegmentClosed
 Listener = Callable[[Event], None]
-"""Called on the loop's thread for every event; must not block."""
+"""Called for every event, in order for each segment, on the loop's thread or, while the disk is slow, on the
+thread that writes then (`archive.spill`); must not block."""

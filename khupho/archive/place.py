@@ -21,14 +21,17 @@ from typing import NamedTuple
 from khupho.archive.alarms import AlarmBoard
 from khupho.archive.identity import ArchiveIdentityError, read_identity
 from khupho.archive.segment_facts import SALT_BYTES
+from khupho.archive.spill import MAX_BYTES, Spill
 from khupho.clock import Clock
 from khupho.errors import Fault, KhuphoError
-from khupho.units import US_PER_S
+from khupho.units import US_PER_MS, US_PER_S
 
 WRITE_ALARM, SLOW_ALARM, PLACE_ALARM = "disk-write", "disk-slow", "disk-missing"
 SLOW_WRITE_US = 2 * US_PER_S
 """A write that took longer raises the alarm."""
 SLOW_ALARM_STANDS_US = 60 * US_PER_S
+NOTED_US = 100 * US_PER_MS
+DRAIN_PATIENCE_S = 20.0
 _RETRY_US = (1 * US_PER_S, 2 * US_PER_S, 5 * US_PER_S)
 _SALTS = 256
 _MAX_PIECES = 1000
@@ -84,6 +87,7 @@ class Place:
         alarms: AlarmBoard,
         *,
         calls: DiskCalls | None = None,
+        spill_bytes: int = MAX_BYTES,
     ) -> None:
         """Raises `DiskError` where the directory cannot be opened, `ArchiveIdentityError` where it is
         another archive or none."""
@@ -92,7 +96,10 @@ class Place:
         self.calls = calls or DiskCalls()
         self.lost_frames = 0
         """Pictures that the disk did not take, since the start."""
+        self.has_failing = False
+        """Some stream isn't written at the moment."""
         self.mono_us = clock.mono_us
+        self.spill = Spill(clock.mono_us, spill_bytes)
         self._alarms = alarms
         self._lock = threading.Lock()
         self._memories: dict[tuple[str, str], StreamMemory] = {}
@@ -111,8 +118,16 @@ class Place:
             os.close(self.root_fd)
             raise
 
+    def drain(self, patience_s: float = DRAIN_PATIENCE_S) -> bool:
+        """Wait until what a slow disk kept in memory is written, but no longer; whether all is written.
+
+        To be called after all writers are closed, and before the last flush.
+        """
+        return self.spill.drain(patience_s)
+
     def close(self) -> None:
-        """After all writers are closed."""
+        """After `drain`."""
+        self.spill.close()
         for name in ("root_fd", "_retired_fd"):
             file = getattr(self, name)
             setattr(self, name, -1)
@@ -169,7 +184,8 @@ class Place:
                 rest = rest[written:]
 
     def took(self, duration_us: int) -> None:
-        """A write took unusually long."""
+        """A call of the disk took so long (only those over `NOTED_US` need be told)."""
+        self.spill.note(duration_us)
         if duration_us < SLOW_WRITE_US:
             return
         self._slow_mono_us = self.mono_us()
@@ -188,6 +204,7 @@ class Place:
         """A stream's segment was given up; after how many microseconds it may try the next one."""
         with self._lock:
             self._failing.add((camera, stream))
+            self.has_failing = True
             count = len(self._failing)
         self._alarms.sound(WRITE_ALARM, explain_disk_error(error, self.path, count))
         return _RETRY_US[min(attempt, len(_RETRY_US) - 1)]
@@ -198,12 +215,18 @@ class Place:
             self._failing.discard((camera, stream))
             if self._failing:
                 return
+            self.has_failing = False
         self._alarms.clear(WRITE_ALARM)
 
     def refused(self) -> frozenset[tuple[str, str]]:
         """Cameras and streams whose footage the disk does not take at this moment."""
         with self._lock:
             return frozenset(self._failing)
+
+    def lose(self, frames: int) -> None:
+        """So many pictures were not written."""
+        with self._lock:
+            self.lost_frames += frames
 
     def leave_unfinished(self, relative_path: str, offset: int, tail: bytes) -> None:
         """A segment's end that the disk refused, to be appended at `offset` by `watch` once it can be.
@@ -317,6 +340,9 @@ def explain_disk_error(error: OSError, path: Path, streams: int = 0) -> DiskErro
     elif number in (errno.EACCES, errno.EPERM):
         what = "The recorder may not write to its archive"
         advice = "Give the archive's directory to the recorder's user (chown -R)"
+    elif number == errno.ENOBUFS:
+        what = "The archive's disk is so slow that footage is lost"
+        advice = "Look what else uses the disk (iostat -x 5), and at its health (smartctl -a)"
     elif number in (errno.EMFILE, errno.ENFILE):
         what = "Too many files are open"
         advice = "Raise the limit of open files (LimitNOFILE, ulimit -n)"

@@ -34,7 +34,7 @@ def segment_path(camera: str, stream: str, start_utc_us: int) -> str:
 def parse_segment_path(path: str) -> SegmentName | None:
     """What a path says; None where it is none of a segment."""
     found = _PATH.fullmatch(path)
-    if found is None:
+    if found is None or found[3] < "1970":
         return None
     try:
         moment = datetime.strptime(f"{found[3]} {found[4]}000+0000", "%Y-%m-%d %H%M%S.%f%z")

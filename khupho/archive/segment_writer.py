@@ -31,7 +31,7 @@ from khupho.archive.segment_facts import (
     sealed,
     segment_facts_box,
 )
-from khupho.archive.segment_file import SegmentFile
+from khupho.archive.segment_file import FragmentToWrite, SegmentFile
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.media.fmp4 import Keys, fragment_header, init_segment
 from khupho.media.formats import AudioFormat, TrackFormat, VideoFormat
@@ -276,13 +276,16 @@ class StreamWriter:
         data_bytes = sum(sizes)
         data = pieces.take(data_bytes)
         file, anchor = self._file, self._anchor
+        if file is not None and file.failed is not None:
+            self._failed(file.failed, arrival)
+            file = None
         if file is not None and (is_key[0] or arrival.utc_us >= self._forced_at_utc_us):
             self._turn_over(run.pts_90k[begin])
             file = self._file
         if file is None:
             file = self._begin_segment(run, times, begin, arrival)
             if file is None:
-                self._place.lost_frames += end - begin
+                self._place.lose(end - begin)
                 return
         line = self._line
         lost_packets = run.lost_packets[begin]
@@ -322,29 +325,27 @@ class StreamWriter:
                 facts_payload=facts,
             )
         )
+        duration_us = sum(durations) * US_PER_S // self._timescale
+        to_write = FragmentToWrite(
+            data_bytes,
+            start_us,
+            duration_us,
+            end - begin,
+            is_key.count(True),
+            max(base + shifts[0] if shifts else base, 0) if is_key[0] else -1,
+            lost_packets,
+            damaged,
+            arrival.clock_wrong,
+        )
         try:
-            file.append(
-                header,
-                data,
-                data_bytes,
-                start_us,
-                sum(durations) * US_PER_S // self._timescale,
-                end - begin,
-                is_key.count(True),
-                max(base + shifts[0] if shifts else base, 0) if is_key[0] else -1,
-                lost_packets,
-                damaged,
-                arrival.clock_wrong,
-            )
+            file.append(header, data, to_write)
         except OSError as error:
             self._failed(error, arrival, end - begin)
             return
-        if file.end_utc_us > self._memory.end_utc_us:
-            self._memory.end_utc_us = file.end_utc_us
-        if self._retry_mono_us >= 0:
-            self._retry_mono_us = -1
-            self._attempt = 0
-            self._place.works(self._camera, self._stream)
+        if start_us + duration_us > self._memory.end_utc_us:
+            self._memory.end_utc_us = start_us + duration_us
+        self._retry_mono_us = -1
+        self._attempt = 0
 
     # Segments
 
@@ -448,9 +449,10 @@ class StreamWriter:
     def _failed(self, error: OSError, arrival: Arrival, frames: int = 0) -> None:
         """The disk refused: the segment is given up, and a new one tried a little later."""
         if self._file is not None:
-            self._file.abandon()
+            if self._file.failed is None:
+                self._file.abandon()
             self._file = None
-        self._place.lost_frames += frames
+        self._place.lose(frames)
         wait_us = self._place.failed(self._camera, self._stream, error, self._attempt)
         self._attempt += 1
         self._retry_mono_us = arrival.mono_us + wait_us

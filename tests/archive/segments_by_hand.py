@@ -48,6 +48,7 @@ class Recording:
 
     root: Path
     calls: DiskCalls | None = None
+    spill_bytes: int = 1 << 20
     clock: ManualClock = field(default_factory=lambda: ManualClock(T0_US, 1_000_000_000))
     events: list[Event] = field(default_factory=list)
     era: int = 0
@@ -57,8 +58,9 @@ class Recording:
         identity = create_archive(self.root, "recorder", T0_US)
         self.alarms = AlarmBoard(self.clock)
         self.place = Place(
-            self.root, identity.archive_id, self.clock, self.alarms, calls=self.calls
-        )
+            self.root, identity.archive_id, self.clock, self.alarms, calls=self.calls,
+            spill_bytes=self.spill_bytes,
+        )  # fmt: skip
 
     def writer(self, camera: str = "gate", stream: str = "main", **how: int) -> StreamWriter:
         return StreamWriter(self.place, camera, stream, self.events.append, **how)

@@ -121,6 +121,7 @@ def test_slow_writes_raise_an_alarm_for_a_minute(tmp_path: Path):
     assert names(recording) == []
     length_us = 5_100_000
     camera.play(10)
+    assert recording.place.drain(5)
     length_us = 0
     (alarm,) = recording.alarms.standing()
     assert "5.1 s" in alarm.error.what
