@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -280,6 +281,30 @@ def test_a_reader_beside_the_writer_sees_whole_lines(root_fd: int) -> None:
         assert seen == appended[: len(seen)]
     journal.write()
     assert list(read_journal(root_fd)) == appended
+
+
+def test_a_reader_while_a_thread_writes(root_fd: int) -> None:
+    journal = Journal(root_fd)
+    appended: list[Line] = []
+
+    def write() -> None:
+        for number in range(3_000):
+            appended.append(journal.append(ENTRIES[number % len(ENTRIES)], NOW_US + number))
+            journal.write()
+
+    seen: list[Line] = []
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(100_000):
+            is_over = not thread.is_alive()
+            offset = seen[-1].offset + len(seen[-1].data) + 1 if seen else 0
+            seen += read_journal(root_fd, offset)
+            if is_over:
+                break
+    finally:
+        thread.join(60)
+    assert seen == appended
 
 
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -462,6 +463,35 @@ def test_a_reader_beside_the_writer_sees_a_whole_beginning(root_fd: int, tmp_pat
         if reader.size:
             assert reader.root(reader.size) == root_of(leaves[: reader.size])
     assert reader.refresh() == reader.size
+
+
+def test_a_reader_while_a_thread_writes(root_fd: int) -> None:
+    leaves = [leaf_of(number) for number in range(20_000)]
+    log = ProofLog(root_fd)
+
+    def write() -> None:
+        for begin in range(0, len(leaves), 37):
+            log.append_many(leaves[begin : begin + 37])
+            log.write()
+
+    reader = ProofLogReader(root_fd)
+    frontier = Frontier()
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(100_000):
+            is_over = not thread.is_alive()
+            seen = frontier.size
+            for leaf in reader.leaves(seen, reader.refresh()):
+                assert leaf == leaves[frontier.size]
+                frontier.append(leaf.hash)
+            assert reader.root(frontier.size) == frontier.root()
+            if is_over:
+                break
+    finally:
+        thread.join(60)
+    assert frontier.size == len(leaves) == log.size
+    assert log.root(0) == EMPTY_ROOT
 
 
 @settings(max_examples=60, deadline=None)
