@@ -77,9 +77,11 @@ def make_pages(
     @get("/api/v1/cameras/{camera:str}/picture.jpg")
     async def picture(request: Asked) -> Response[bytes]:
         camera = request.path_params["camera"]
-        still = await stills.newest(camera) if has_camera(camera) else None
-        if still is None:
+        if not has_camera(camera):
             raise NotFoundException
+        still = await stills.newest(camera)
+        if still is None:
+            return Response(b"", status_code=204, headers={"cache-control": "no-store"})
         tag = f'"{still.taken_utc_us}"'
         headers = {
             "cache-control": "private, no-cache",

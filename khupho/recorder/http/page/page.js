@@ -298,7 +298,7 @@ async function fetchPicture(card) {
   fetching += 1;
   try {
     const answer = await fetch(`/api/v1/cameras/${card.id}/picture.jpg`, { signal: AbortSignal.timeout(PATIENCE_MS * 3) });
-    if (!answer.ok) return;
+    if (answer.status !== 200) return;
     const takenUs = Number(answer.headers.get("X-Taken-Utc-Us"));
     if (takenUs === card.pictureUs) return;
     const url = URL.createObjectURL(await answer.blob());
