@@ -1,11 +1,14 @@
-"""VLC as a player: every picture that it shows is written to a file, and counted."""
+"""VLC as a player: every picture that it shows is read from a pipe, and counted."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from child_process import ChildProcess, until
 
@@ -35,15 +38,31 @@ def show(path: Path) -> Shown:
         film, pictures = Path(home) / "film.mp4", Path(home) / "pictures.y4m"
         shutil.copy(path, film)
         film.chmod(0o644)
+        os.mkfifo(pictures)
+        pictures.chmod(0o666)
         command = [
             "cvlc", "-I", "dummy", "--no-audio", "--vout", "yuv", "--yuv-file", str(pictures),
             "--avcodec-hw", "none", "--no-drop-late-frames", "--no-skip-frames",
             "--rate", str(RATE), "--play-and-exit", str(film),
         ]  # fmt: skip
+        counts: list[int] = []
+        is_over = threading.Event()
+
+        def read() -> None:
+            # It opens the pipe once for each output that it tries.
+            while not is_over.is_set():
+                counts.append(_count(pictures))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
         with ChildProcess(command, env={"HOME": home}, as_nobody=True) as child:
             until(lambda: child.returncode is not None, f"VLC to play {path}", PATIENCE_S)
             said = child.said().splitlines()
-        return Shown(_count(pictures), [line for line in said if _is_about_the_file(line)])
+        is_over.set()
+        while reader.is_alive():
+            os.close(os.open(pictures, os.O_RDWR | os.O_NONBLOCK))
+            reader.join(0.1)
+        return Shown(sum(counts), [line for line in said if _is_about_the_file(line)])
 
 
 def _is_about_the_file(line: str) -> bool:
@@ -53,13 +72,20 @@ def _is_about_the_file(line: str) -> bool:
 
 
 def _count(path: Path) -> int:
-    """Pictures in a YUV4MPEG2 file: a line for the file, then a line and the bytes for each picture."""
-    if not path.exists():
-        return 0
+    """Different pictures in YUV4MPEG2: a line for the file, then a line and the bytes for each picture.
+
+    One that comes twice in a row was only shown again, as VLC does when it is late.
+    """
     with path.open("rb") as file:
-        head = file.readline()
-        fields = {part[:1]: part[1:] for part in head.split()[1:]}
+        fields = {part[:1]: part[1:] for part in file.readline().split()[1:]}
+        if not fields:
+            return 0
         width, height = int(fields[b"W"]), int(fields[b"H"])
-    half = (width + 1) // 2 * ((height + 1) // 2)
-    picture_bytes = len(_FRAME) + width * height + 2 * half
-    return (path.stat().st_size - len(head)) // picture_bytes
+        half = (width + 1) // 2 * ((height + 1) // 2)
+        picture_bytes = len(_FRAME) + width * height + 2 * half
+        pictures, last = 0, -1
+        while len(picture := file.read(picture_bytes)) == picture_bytes:
+            digest = crc32(picture)
+            pictures += digest != last
+            last = digest
+        return pictures
