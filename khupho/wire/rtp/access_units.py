@@ -27,8 +27,10 @@ from khupho.wire.rtp.parameter_sets import ParameterSets
 from khupho.wire.rtp.timeline import Timeline
 
 MAX_UNIT_BYTES = 8 * 1024 * 1024
-MAX_UNIT_PARTS = 32_768
-"""So many packets make 8 MiB at 256 bytes each; smaller ones only cost memory."""
+_MOST_SMALL_PARTS = 1024
+"""So many parts are joined to one: a camera that sends bytes one by one shall not cost memory."""
+_LARGE_PART_BYTES = 16 * 1024
+"""Smaller ones of a batch are joined: a copy costs less than one piece more to hash and write."""
 MAX_HELD_BYTES = 64 * 1024
 """SEI that waits for its picture."""
 PROBED_NAL_UNITS = 48
@@ -38,7 +40,7 @@ others (quirk 43) does so from the first key frame on."""
 Piece = bytes | memoryview
 _START_CODE = b"\0\0\1"
 _LENGTH = Struct(">I").pack
-_NO_FRAGMENT, _IN_PLACE, _ASIDE = 0, 1, 2
+NO_FRAGMENT, IN_PLACE, ASIDE = 0, 1, 2
 
 
 class AccessUnits:
@@ -48,19 +50,14 @@ class AccessUnits:
     __slots__ = (
         "_after_hole",
         "_aside",
-        "_aside_bytes",
         "_aside_timestamp",
+        "_gathered",
         "_held",
         "_held_bytes",
         "_hides_start_codes",
         "_is_over",
         "_kinds",
         "_lost_after",
-        "_marker",
-        "_marker_lies",
-        "_nal_at",
-        "_nal_bytes",
-        "_nal_header",
         "_settled",
         "_skips_leading",
         "_told_format",
@@ -73,6 +70,11 @@ class AccessUnits:
         "is_key",
         "loss",
         "lost",
+        "marker",
+        "marker_lies",
+        "nal_at",
+        "nal_bytes",
+        "nal_header",
         "parts",
         "probes_left",
         "pts_90k",
@@ -105,7 +107,7 @@ class AccessUnits:
         self.discontinuity = False
         self.lost = 0
         """Packets lost since the last sample, before the access unit in progress."""
-        self.fragment = _NO_FRAGMENT
+        self.fragment = NO_FRAGMENT
         self.probes_left = PROBED_NAL_UNITS
         self._kinds = NAL_KINDS[codec]
         self._hides_start_codes = False
@@ -114,31 +116,52 @@ class AccessUnits:
         self._unit_hole = False
         self._lost_after = 0
         self._is_over = False
-        self._marker = False
-        self._marker_lies = False
+        self.marker = False
+        self.marker_lies = False
         self._skips_leading = False
         self._held: list[Piece] = []
         self._held_bytes = 0
-        self._aside: list[Piece] = []
-        self._aside_bytes = 0
+        self._aside = bytearray()
         self._aside_timestamp = 0
-        self._nal_at = 0
-        self._nal_bytes = 0
-        self._nal_header = b""
+        self.nal_at = 0
+        self.nal_bytes = 0
+        self.nal_header = b""
         self._settled = 0
+        self._gathered = 0
         self._learn_order()
+
+    # What the fast path must know
+
+    @property
+    def is_ready(self) -> bool:
+        """Slices are taken as they come, without a search for start codes."""
+        return not self.probes_left and not self._hides_start_codes
+
+    @property
+    def is_plain(self) -> bool:
+        """The access unit in progress is a sample without anything special to tell, and so is the
+        next one if it follows without a hole."""
+        return (
+            self.has_picture
+            and not self.broken
+            and not (self.lost or self._lost_after or self._after_hole or self._unit_hole)
+            and not (self._is_over or (self.is_key and self.loss.is_damaged))
+            and not (self.discontinuity or self.loss.is_waiting or self.timeline.is_in_doubt)
+            and not (self.sets.pending or self._held)
+            and self.sets.format is self._told_format
+        )
 
     # Packets
 
     def packet_ends(self, marker: bool) -> None:
         """Its NAL units have been told."""
-        self._marker = marker
+        self.marker = marker
 
     def hole(self, packets: int, *, suspect: bool = False) -> None:
         """So many packets are missing here, or were damaged. `suspect`: so may be the last one."""
         if self.has_picture:
-            is_whole = self._is_over or (self._marker and not self._marker_lies and not suspect)
-            if self.fragment == _IN_PLACE or not is_whole:
+            is_whole = self._is_over or (self.marker and not self.marker_lies and not suspect)
+            if self.fragment == IN_PLACE or not is_whole:
                 self._break()
             self._lost_after += packets
             self._unit_hole = True
@@ -187,7 +210,7 @@ class AccessUnits:
             return
         if not self.broken:
             self.parts += (_LENGTH(len(unit)), unit)
-            self._grown(4 + len(unit))
+            self.grown(4 + len(unit))
 
     def _hold(self, unit: Piece) -> None:
         self._is_over = True
@@ -200,36 +223,34 @@ class AccessUnits:
         self._close_fragment()  # one that never ended, though nothing is missing, is whole (quirk 44)
         kind = self._kinds.table[header[0]]
         if kind < PICTURE or self.probes_left or self._hides_start_codes or not len(data):
-            self.fragment = _ASIDE
-            self._aside = [header, data if isinstance(data, bytes) else bytes(data)]
-            self._aside_bytes = len(header) + len(data)
+            self.fragment = ASIDE
+            self._aside = bytearray(header)
+            self._aside += data
             self._aside_timestamp = self.timestamp
             if kind >= PICTURE and self.timestamp != self.unit_timestamp:
                 self._is_over = self.has_picture
             return
         self._slice(kind, data[0])
-        self.fragment = _IN_PLACE
-        self._nal_at = len(self.parts)
-        self._nal_header = header
-        self._nal_bytes = len(header) + len(data)
+        self.fragment = IN_PLACE
+        self.nal_at = len(self.parts)
+        self.nal_header = header
+        self.nal_bytes = len(header) + len(data)
         if not self.broken:
             self.parts += (b"", data)
-            self._grown(4 + self._nal_bytes)
+            self.grown(4 + self.nal_bytes)
 
     def fragment_goes_on(self, data: Piece) -> None:
         """A further fragment. One without a beginning is damage (quirk 44)."""
-        if self.fragment == _IN_PLACE:
+        if self.fragment == IN_PLACE:
             if self.timestamp != self.unit_timestamp:
                 self.hole(1)
             elif not self.broken:
                 self.parts.append(data)
-                self._nal_bytes += len(data)
-                self._grown(len(data))
-        elif self.fragment == _ASIDE:
-            self._aside.append(bytes(data))
-            self._aside_bytes += len(data)
-            is_beyond = self._aside_bytes > MAX_UNIT_BYTES or len(self._aside) > MAX_UNIT_PARTS
-            if is_beyond or self.timestamp != self._aside_timestamp:
+                self.nal_bytes += len(data)
+                self.grown(len(data))
+        elif self.fragment == ASIDE:
+            self._aside += data
+            if len(self._aside) > MAX_UNIT_BYTES or self.timestamp != self._aside_timestamp:
                 self.hole(1)
         elif not self._after_hole:
             self.hole(1)
@@ -241,20 +262,20 @@ class AccessUnits:
         self._close_fragment()
 
     def _close_fragment(self) -> None:
-        mode, self.fragment = self.fragment, _NO_FRAGMENT
-        if mode == _IN_PLACE:
+        mode, self.fragment = self.fragment, NO_FRAGMENT
+        if mode == IN_PLACE:
             if not self.broken:
-                self.parts[self._nal_at] = _LENGTH(self._nal_bytes) + self._nal_header
-        elif mode == _ASIDE:
-            data = b"".join(self._aside)
-            self._aside = []
+                self.parts[self.nal_at] = _LENGTH(self.nal_bytes) + self.nal_header
+        elif mode == ASIDE:
+            data = bytes(self._aside)
+            self._aside = bytearray()
             now, self.timestamp = self.timestamp, self._aside_timestamp
             self._whole(data)
             self.timestamp = now
 
     def _forget_fragment(self) -> None:
-        self.fragment = _NO_FRAGMENT
-        self._aside = []
+        self.fragment = NO_FRAGMENT
+        self._aside = bytearray()
 
     # Pictures
 
@@ -266,8 +287,8 @@ class AccessUnits:
             if is_same_time and not (is_first and self.sets.splits_pictures):
                 if self._unit_hole:
                     self._break()
-                elif self._marker:
-                    self._marker_lies = True
+                elif self.marker:
+                    self.marker_lies = True
                 self._is_over = False
                 return
             self._end_unit()
@@ -338,20 +359,53 @@ class AccessUnits:
         self.lost = 0
         self.discontinuity = False
 
-    def _grown(self, size_bytes: int) -> None:
+    def grown(self, size_bytes: int) -> None:
         self.size_bytes += size_bytes
-        parts = len(self.parts) - self.begins_at
-        if self.size_bytes > MAX_UNIT_BYTES or parts > MAX_UNIT_PARTS:
+        if self.size_bytes > MAX_UNIT_BYTES:
             self.lost += 1
             self._unit_hole = self.has_picture
             self._break()
+        elif len(self.parts) - self._gathered > _MOST_SMALL_PARTS:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Join the many parts that came since the last time to few."""
+        parts, begin = self.parts, max(self._gathered, self.begins_at)
+        middle = self.nal_at if self.fragment == IN_PLACE else begin
+        if middle >= begin and self.fragment == IN_PLACE:
+            front, back = b"".join(parts[begin:middle]), b"".join(parts[middle + 1 :])
+            parts[begin:] = [front, b"", back]
+            self.nal_at = begin + 1
+        else:
+            parts[begin:] = [b"".join(parts[begin:])]
+        self._gathered = self._settled = len(parts)
 
     def _break(self) -> None:
         """Give up the access unit in progress, and its memory."""
         self.broken = True
         del self.parts[self.begins_at :]
         self._settled = min(self._settled, self.begins_at)
+        self._gathered = min(self._gathered, self.begins_at)
         self.size_bytes = 0
+
+    def written(self, scratch: memoryview, begin: int, unit_at: int, nal_at: int, end: int) -> None:
+        """The fast path wrote `scratch[begin:end]` behind the parts. The access unit in progress begins
+        at `unit_at`, its open NAL unit, without a length yet, at `nal_at`; -1 where that was before."""
+        parts = self.parts
+        if unit_at >= 0:
+            if unit_at > begin:
+                parts.append(scratch[begin:unit_at])
+            self.begins_at = len(parts)
+            begin = unit_at
+        if nal_at >= 0:
+            if nal_at > begin:
+                parts.append(scratch[begin:nal_at])
+            self.nal_at = len(parts)
+            parts.append(b"")
+            begin = nal_at + 4 + len(self.nal_header)
+        if end > begin:
+            parts.append(scratch[begin:end])
+        self.grown(0)
 
     # Batches
 
@@ -360,19 +414,19 @@ class AccessUnits:
         parts, begins_at = self.parts, self.begins_at
         batch = None
         if self.samples:
-            data = b"".join(parts[:begins_at])
             batch = SampleBatch(
-                [memoryview(data)],
+                _pieces(parts[:begins_at]),
                 self.samples,
                 self.pts_90k if self.has_picture else None,
-                len(data),
+                sum([sample.size_bytes for sample in self.samples]),
                 self.lost,
             )
             self.samples = []
             del parts[:begins_at]
             self.begins_at = 0
-            self._nal_at -= begins_at
+            self.nal_at -= begins_at
             self._settled = max(0, self._settled - begins_at)
+            self._gathered = max(0, self._gathered - begins_at)
         for index in range(self._settled, len(parts)):
             part = parts[index]
             if isinstance(part, memoryview):
@@ -382,8 +436,25 @@ class AccessUnits:
 
     def finish(self) -> SampleBatch | None:
         """The samples since the last call, and the access unit in progress if it is whole."""
-        is_whole = self._is_over or (self._marker and self.fragment == _NO_FRAGMENT)
+        is_whole = self._is_over or (self.marker and self.fragment == NO_FRAGMENT)
         self._forget_fragment()
         if self.has_picture and is_whole:
             self._end_unit()
         return self.take_batch()
+
+
+def _pieces(parts: list[Piece]) -> list[memoryview]:
+    """Few pieces of many parts."""
+    pieces: list[memoryview] = []
+    small: list[Piece] = []
+    for part in parts:
+        if len(part) < _LARGE_PART_BYTES:
+            small.append(part)
+            continue
+        if small:
+            pieces.append(memoryview(b"".join(small)))
+            small = []
+        pieces.append(memoryview(part))
+    if small:
+        pieces.append(memoryview(b"".join(small)))
+    return pieces

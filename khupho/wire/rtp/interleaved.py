@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from khupho.wire.rtp.audio import AudioReader
+from khupho.wire.rtp.fast_path import FastPath
 from khupho.wire.rtp.feed import Feed
 from khupho.wire.rtp.framing import (
     FRAME_BYTES,
@@ -35,6 +36,17 @@ def track_reader(spec: TrackSpec) -> TrackReader:
     return VideoReader(spec) if spec.kind == "video" else AudioReader(spec)
 
 
+def _fast_path(
+    tracks: Mapping[int, TrackReader], specs: Mapping[int, TrackSpec]
+) -> FastPath | None:
+    """That of the first video track, for it has nearly all of the packets."""
+    for channel, track in tracks.items():
+        if isinstance(track, VideoReader) and len(track.payload_types) == 1:
+            (payload_type,) = track.payload_types
+            return FastPath(track, track.units, specs[channel].codec, channel, payload_type)
+    return None
+
+
 class InterleavedReader:
     """Reads one connection. `feed` raises `RtspError` where nothing sensible can come any more."""
 
@@ -43,6 +55,7 @@ class InterleavedReader:
         self._tracks = {channel: track_reader(spec) for channel, spec in specs.items()}
         self._rtcp = {rtcp: rtp for rtcp, rtp in rtcp.items() if rtcp not in specs}
         self._resync = Resync({c: s.payload_types for c, s in specs.items()}, self._rtcp)
+        self._fast = _fast_path(self._tracks, specs)
         self._tail = b""
         self._messages: list[bytes] = []
         self._in_garbage = False
@@ -59,11 +72,17 @@ class InterleavedReader:
     def feed(self, scratch: memoryview, end: int) -> Feed:
         """Take apart `scratch[:end]`, which begins as `begin` left it."""
         feed = Feed()
+        fast = self._fast
         position = 0
         while position < end:
-            following = self._garbage(scratch, position, end) if self._in_garbage else (
-                self._next(scratch, position, end, feed)
-            )  # fmt: skip
+            if self._in_garbage:
+                following = self._garbage(scratch, position, end)
+            else:
+                following = fast.take(scratch, position, end) if fast is not None else position
+                if following > position:
+                    self._garbage_bytes = 0
+                    position = following
+                following = self._next(scratch, position, end, feed) if position < end else MORE
             if following == MORE:
                 break
             position = following

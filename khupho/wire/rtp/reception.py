@@ -59,6 +59,13 @@ class SequenceNumbers:
             return PASSED_OVER
         return self._begin_anew(number, following)
 
+    def go_on(self, packets: int) -> None:
+        """So many were taken elsewhere, one after the other."""
+        if self.next is not None:
+            self.next += packets
+            self.received += packets
+            self._strays = 0
+
     def _begin_anew(self, number: int, following: int) -> int:
         """The camera counts anew; numbers between the counts aren't expected."""
         lost = self._strays - 1

@@ -26,10 +26,10 @@ class Timeline:
     __slots__ = (
         "_anchor_ticks",
         "_anchor_timestamp",
-        "_clock_hz",
         "_other_timestamp",
         "_others",
         "_step",
+        "clock_hz",
         "jumped",
         "may_reorder",
         "ticks",
@@ -37,7 +37,7 @@ class Timeline:
 
     def __init__(self, clock_hz: int, step_ticks: int) -> None:
         """`step_ticks`: the usual step until one has been seen."""
-        self._clock_hz = clock_hz
+        self.clock_hz = clock_hz
         self._step = step_ticks
         self._anchor_timestamp: int | None = None
         self._anchor_ticks = 0
@@ -62,13 +62,25 @@ class Timeline:
         if self._is_plausible(step, after_loss):
             ticks = self._anchor_ticks + step
             usual = ticks - self.ticks
-            if 0 < usual <= _MAX_USUAL_STEP_S * self._clock_hz:
+            if 0 < usual <= _MAX_USUAL_STEP_S * self.clock_hz:
                 self._step = usual
             self._others = 0
             self._anchor(timestamp, ticks)
         else:
             self._push_other(timestamp)
         return self.pts_90k(self.ticks)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """The last unit lay on another line."""
+        return self._others > 0
+
+    def go_on(self, timestamp: int, step: int, ticks: int) -> None:
+        """Units were told elsewhere, by plausible steps: the last one's timestamp, step and time."""
+        if step <= _MAX_USUAL_STEP_S * self.clock_hz:
+            self._step = step
+        self.jumped = False
+        self._anchor(timestamp, ticks)
 
     def _push_other(self, timestamp: int) -> None:
         follows = self._others and self._is_plausible(
@@ -89,13 +101,13 @@ class Timeline:
     def _is_plausible(self, step: int, after_loss: bool) -> bool:
         most_s = MAX_STEP_AFTER_LOSS_S if after_loss else MAX_STEP_S
         back_s = MAX_STEP_BACK_S if self.may_reorder else 0
-        return -back_s * self._clock_hz <= step <= most_s * self._clock_hz
+        return -back_s * self.clock_hz <= step <= most_s * self.clock_hz
 
     def pts_90k(self, ticks: int) -> int:
         """Ticks of the RTP clock as ticks of 90 kHz, rounded down."""
-        if self._clock_hz == MEDIA_CLOCK_HZ:
+        if self.clock_hz == MEDIA_CLOCK_HZ:
             return ticks
-        return ticks * MEDIA_CLOCK_HZ // self._clock_hz
+        return ticks * MEDIA_CLOCK_HZ // self.clock_hz
 
 
 def _signed(ticks: int) -> int:
