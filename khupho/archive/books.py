@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from khupho.archive.append_file import AppendFileError
 from khupho.archive.catalog import CATALOG_NAME, Catalog, put_aside
 from khupho.archive.catalog_queries import CatalogBrokenError, CatalogError, SegmentRow
 from khupho.archive.checkpoint import CheckpointFile
@@ -26,6 +27,9 @@ from khupho.archive.minutes import MinuteRow
 from khupho.archive.proof_log import ProofLog
 from khupho.errors import KhuphoError
 
+BALLAST_NAME = "ballast"
+BALLAST_BYTES = 1 << 20
+"""Room for the journal lines of some thousand deletions."""
 _LINES_A_STEP = 2_000
 _REMEMBERED_DELETIONS = 20_000
 """More than are ever journalled before their files are removed."""
@@ -47,7 +51,7 @@ class Books:
         newest = self.checkpoints.newest
         self.proof = ProofLog(root_fd, newest.checkpoint.size if newest else 0)
         self.catalog: Catalog | None = None
-        self.deleted_paths: set[str] = set()
+        self.deleted_paths: dict[str, None] = {}
         """Journalled as deleted lately: their files, if still there, go."""
         self._path = root / CATALOG_NAME
         self._archive_id = archive_id.hex()
@@ -134,9 +138,9 @@ class Books:
         self._taken_seq, self._taken_bytes = seq, end
 
     def _remember_deleted(self, path: str) -> None:
-        if len(self.deleted_paths) >= _REMEMBERED_DELETIONS:
-            self.deleted_paths.clear()
-        self.deleted_paths.add(path)
+        self.deleted_paths[path] = None
+        if len(self.deleted_paths) > _REMEMBERED_DELETIONS:
+            del self.deleted_paths[next(iter(self.deleted_paths))]
 
     def _known_catalog(self) -> Catalog:
         if self.catalog is None:
@@ -201,6 +205,15 @@ class Books:
     def sync_journal(self) -> None:
         self.journal.sync()
 
+    def sync_journal_on_a_full_disk(self) -> None:
+        """As `sync_journal`, for the lines that must stand before room can be made: if there is no room
+        even for them, the ballast gives it. Raises `AppendFileError`."""
+        try:
+            self.journal.sync()
+        except AppendFileError:
+            drop_ballast(self.root_fd)
+            self.journal.sync()
+
     def commit(
         self,
         rows: Iterable[tuple[SegmentRow, Sequence[MinuteRow], int]] = (),
@@ -250,6 +263,30 @@ class Books:
         self.journal.close()
         self.proof.close()
         self.checkpoints.close()
+
+
+def lay_ballast(root_fd: int) -> None:
+    """Keep a little room, so that deletions can be journalled on a full disk. Raises `OSError`."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.open(BALLAST_NAME, flags, 0o600, dir_fd=root_fd)
+    try:
+        if os.fstat(file).st_size != BALLAST_BYTES:
+            os.posix_fallocate(file, 0, BALLAST_BYTES)
+    except OSError:
+        os.ftruncate(file, 0)
+        raise
+    finally:
+        os.close(file)
+
+
+def drop_ballast(root_fd: int) -> None:
+    """Give the room to whoever needs it now."""
+    with contextlib.suppress(OSError):
+        file = os.open(BALLAST_NAME, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=root_fd)
+        try:
+            os.ftruncate(file, 0)
+        finally:
+            os.close(file)
 
 
 def remove_segment(root_fd: int, path: str, *, keep_day: str) -> None:

@@ -100,6 +100,7 @@ class Keeper:
         self.flusher = Flusher(books, queue, alarms, self._closed, self._beat)
         self.flusher.uncertain = set(newest) if last_end is not LastEnd.CLEAN else set()
         self._is_beside_writers = False
+        self._followed: frozenset[str] = frozenset()
         self._is_complete = False
         """The catalog has all that it can have at this moment."""
         self._taking_in: Iterator[None] | None = self._take_in()
@@ -291,7 +292,7 @@ class Keeper:
             self.retention.use = DiskUse(books.catalog.day_use())
         intake = Intake(
             books, self._newest, self._last_end, self._closed, self._utc_us,
-            is_beside_writers=self._is_beside_writers,
+            is_beside_writers=self._is_beside_writers, followed=self._followed,
         )  # fmt: skip
         yield from intake.steps()
         self._is_complete = not intake.left_for_later
@@ -345,11 +346,12 @@ class Keeper:
         self.flusher.take(self._queue.take(len(self._queue)), self._utc_us())
         if lost_sight:
             self.flusher.see_again(live)
-        for path in (*self.flusher.live_paths, *(segment.relative_path for segment in live)):
-            camera, stream, _ = path.split("/", 2)
+        for segment in live:
+            path, camera, stream = segment.relative_path, segment.camera, segment.stream
             if newest.get((camera, stream), "") >= path:
                 # A name just before it: all older segments, not this one.
                 newest[camera, stream] = path[:-1]
+        self._followed = frozenset(self.flusher.paths)
         self._newest, self._last_end = newest, LastEnd.KILLED
         self._is_beside_writers = True
         self._taking_in = self._take_in()

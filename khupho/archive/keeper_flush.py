@@ -167,7 +167,7 @@ class Flusher:
             self._settle(recorded, row)
 
     @property
-    def live_paths(self) -> Iterable[str]:
+    def paths(self) -> Iterable[str]:
         """Of segments that aren't in the catalog for good."""
         return (segment.relative_path for segment in self._segments)
 

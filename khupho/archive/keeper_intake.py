@@ -9,7 +9,7 @@ were there when the archive was opened.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from khupho.archive.books import Books, remove_segment
 from khupho.archive.catalog import Catalog
@@ -64,15 +64,18 @@ class Intake:
         utc_us: Callable[[], int],
         *,
         is_beside_writers: bool = False,
+        followed: Collection[str] = (),
     ) -> None:
         """With `is_beside_writers` this run has written some of it already: then a stream's newest segment
-        isn't touched unless it is closed, since it may just be being opened."""
+        isn't touched unless it is closed, since it may just be being opened. `followed` are left to the
+        flush."""
         self._books = books
         self._newest = newest
         self._last_end = last_end
         self._tell_taken = taken
         self._utc_us = utc_us
         self._is_beside_writers = is_beside_writers
+        self._followed = followed
         self._is_catalog_whole = False
         self.left_for_later = False
         """Something could not be taken in yet: the next start will."""
@@ -84,6 +87,9 @@ class Intake:
 
         Raises `KhuphoError`, `OSError`.
         """
+        for path in list(self._books.deleted_paths):
+            # Journalled, and the recorder was killed before the file went.
+            remove_segment(self._books.root_fd, path, keep_day="")
         catalog = self._catalog()
         is_whole = self._is_catalog_whole = catalog.is_whole
         first_day = "" if is_whole else "0000-00-00"
@@ -123,11 +129,7 @@ class Intake:
     def _take_day(self, directory: StreamDay) -> Iterator[None]:
         known = self._catalog().closed_paths(directory.path)
         for path in segments_of(self._books.root_fd, directory):
-            if path in known or not self._is_old(path):
-                continue
-            if path in self._books.deleted_paths:
-                # Journalled, and the recorder was killed before its file went.
-                remove_segment(self._books.root_fd, path, keep_day="")
+            if path in known or path in self._followed or not self._is_old(path):
                 continue
             try:
                 self._take(path, directory)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from khupho.archive.alarms import AlarmBoard
-from khupho.archive.books import Books, remove_segment
+from khupho.archive.books import Books, lay_ballast, remove_segment
 from khupho.archive.catalog_queries import CatalogError
 from khupho.archive.clock_trust import FootageClock
 from khupho.archive.disk_use import DiskUse
@@ -15,7 +15,7 @@ from khupho.archive.holds import HeldRanges, Hold
 from khupho.archive.journal_entries import GuaranteeBroken, SegmentDeleted
 from khupho.archive.retention import DaysPolicy, Deletion, DiskRoom, RetentionPlan, plan
 from khupho.errors import Fault, KhuphoError
-from khupho.units import format_utc
+from khupho.units import US_PER_DAY, format_utc
 
 _FILES_A_STEP = 32
 _GB = 1_000_000_000
@@ -50,6 +50,8 @@ class Retention:
         self.policies: Mapping[str, DaysPolicy] = {}
         self.use = DiskUse()
         self.forecast: Forecast | None = None
+        self._broken_utc_us = 0
+        """When a guarantee was broken last."""
 
     def room(self) -> DiskRoom:
         """The archive's disk at this moment. Raises `OSError`."""
@@ -64,6 +66,8 @@ class Retention:
         if catalog is None:
             return
         now_us = self._clock.arrival().utc_us
+        # What went and isn't noted there yet would be planned again.
+        self._books.commit()
         made = plan(
             catalog.stored(),
             self.policies,
@@ -78,14 +82,16 @@ class Retention:
         for begin in range(0, len(made.deletions), _FILES_A_STEP):
             self._delete(made.deletions[begin : begin + _FILES_A_STEP], now_us)
             yield
-        self._tell(made)
+        self._tell(made, now_us)
+        if not made.lacking_bytes:
+            lay_ballast(self._books.root_fd)
 
     def _delete(self, deletions: Sequence[Deletion], now_us: int) -> None:
         """Journal, sync, remove, and only then forget: a kill in between is made good at the start."""
         books = self._books
         for deletion in deletions:
             books.note(SegmentDeleted.of(deletion), now_us)
-        books.sync_journal()
+        books.sync_journal_on_a_full_disk()
         refused: OSError | None = None
         today = format_utc(now_us)[:10]
         for deletion in deletions:
@@ -107,10 +113,10 @@ class Retention:
             ),
         )
 
-    def _tell(self, made: RetentionPlan) -> None:
+    def _tell(self, made: RetentionPlan, now_us: int) -> None:
         if made.broken:
             worst = min(made.broken, key=lambda broken: broken.kept_us)
-            days = worst.kept_us / 86_400_000_000
+            days = worst.kept_us / US_PER_DAY
             self._alarms.sound(
                 GUARANTEE_ALARM,
                 RetentionError(
@@ -119,7 +125,9 @@ class Retention:
                     advice="Make room on the archive's disk, add one, or promise fewer days",
                 ),
             )
-        elif made.is_whole:
+            self._broken_utc_us = now_us
+        elif now_us - self._broken_utc_us >= US_PER_DAY:
+            # It stands for a day, so that somebody sees it.
             self._alarms.clear(GUARANTEE_ALARM)
         if made.lacking_bytes:
             self._alarms.sound(
