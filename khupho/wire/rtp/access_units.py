@@ -350,7 +350,8 @@ class AccessUnits:
                 self.pts_90k,
                 self.size_bytes,
                 self.is_key,
-                self.lost,
+                # Who joins in the midst of a picture has lost nothing: there was no sample before.
+                self.lost if told is not None else 0,
                 self.loss.is_damaged,
                 changed,
                 self.discontinuity,
