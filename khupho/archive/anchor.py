@@ -168,6 +168,9 @@ class Anchor:
         offset_us = self._offset_us
         assert offset_us is not None
         wanted_us = self._target() - offset_us
+        if not wanted_us:
+            self._slewed_us = line_us
+            return
         allowed_us = (line_us - self._slewed_us) * MAX_SLEW_PPM // US_PER_S
         if allowed_us > 0:
             self._slewed_us = line_us

@@ -180,7 +180,9 @@ class Archive:
 
         Whether that was done: if not, the next start looks closely. After it nothing else may be called.
         """
-        done = self._keeper.stop(patience_s)
+        # What a slow disk kept in memory must be written, and told, before the keeper's last flush.
+        drained = self._place.drain(patience_s)
+        done = self._keeper.stop(patience_s) and drained
         if not done:
             logger.error("The archive was closed without order: the next start makes it good")
             self._lock.abandon()

@@ -52,18 +52,23 @@ def copied(batch: SampleBatch) -> SampleBatch:
 class Pieces:
     """The bytes of a batch, handed out from its front."""
 
-    __slots__ = ("_at", "_index", "_pieces")
+    __slots__ = ("_at", "_index", "_pieces", "_whole_bytes")
 
-    def __init__(self, pieces: Sequence[memoryview]) -> None:
+    def __init__(self, pieces: Sequence[memoryview], size_bytes: int) -> None:
+        """`size_bytes` is that of all pieces together."""
         self._pieces = pieces
+        self._whole_bytes = size_bytes
         self._index = 0
         self._at = 0
         """Bytes of the piece at `_index` that are gone."""
 
-    def take(self, size_bytes: int) -> list[memoryview]:
+    def take(self, size_bytes: int) -> Sequence[memoryview]:
         """The next bytes, or as many as there are."""
-        taken: list[memoryview] = []
         pieces, at = self._pieces, self._at
+        if size_bytes == self._whole_bytes:
+            # Most batches are one fragment.
+            return pieces
+        taken: list[memoryview] = []
         while size_bytes and self._index < len(pieces):
             piece = pieces[self._index]
             rest = len(piece) - at

@@ -33,6 +33,7 @@ from khupho.archive.segment_facts import (
 )
 from khupho.archive.segment_file import FragmentToWrite, SegmentFile
 from khupho.archive.segment_names import parse_segment_path, segment_path
+from khupho.errors import Fault, KhuphoError
 from khupho.media.fmp4 import Keys, fragment_header, init_segment
 from khupho.media.formats import AudioFormat, TrackFormat, VideoFormat
 from khupho.media.reorder import MAX_REORDER_FRAMES, observed_reorder
@@ -55,6 +56,12 @@ _USUAL_FRAME_90K = 3_600
 _USUAL_AUDIO_FRAME = 1_024
 """In ticks of the sampling rate, which is the time scale of audio tracks."""
 _NAME_TRIES = 8
+
+
+class BatchError(KhuphoError):
+    """A batch is not what its maker promised: a bug, which must not become a broken file."""
+
+    fault = Fault.KHUPHO
 
 
 class StreamWriter:
@@ -201,7 +208,7 @@ class StreamWriter:
         self, columns: Columns, batch: SampleBatch, arrival: Arrival, *, is_next_known: bool = True
     ) -> None:
         """Write a batch's samples, run by run: a run has one format and one line of media time."""
-        pieces = Pieces(batch.pieces)
+        pieces = Pieces(batch.pieces, batch.size_bytes)
         formats, jumps = columns.formats, columns.discontinuities
         begin = 0
         for index in range(len(formats)) if self._break or any(formats) or True in jumps else ():
@@ -275,6 +282,8 @@ class StreamWriter:
         is_key = run.is_key[begin:end]
         data_bytes = sum(sizes)
         data = pieces.take(data_bytes)
+        if sum(map(len, data)) != data_bytes:
+            raise BatchError("A batch has fewer bytes than its samples", where=self._camera)
         file, anchor = self._file, self._anchor
         if file is not None and file.failed is not None:
             self._failed(file.failed, arrival)

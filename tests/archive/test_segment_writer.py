@@ -27,6 +27,7 @@ from khupho.archive.events import CloseCause, FragmentCommitted, SegmentClosed, 
 from khupho.archive.payload_check import payload_fault
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.segment_reader import WalkedSegment, random_access_of, reader_of
+from khupho.archive.segment_writer import BatchError
 from khupho.media.fmp4 import parse_fragment
 from khupho.media.samples import Sample
 from khupho.units import US_PER_MINUTE, US_PER_S
@@ -415,6 +416,20 @@ def test_names_are_checked(recording: Recording):
     for camera, stream in (("../etc", "main"), ("Gate", "main"), ("gate", "third"), ("", "sub")):
         with pytest.raises(ValueError, match="no stream is called"):
             recording.writer(camera, stream)
+
+
+def test_a_batch_that_lacks_bytes_never_becomes_a_file(recording: Recording):
+    writer = recording.writer(settle_us=0)
+    camera = Camera(recording, writer)
+    camera.play(10)
+    bits = picture(10, is_key=False)
+    for size in (len(bits) + 1, 10 * len(bits)):
+        batch = batch_of([Sample(camera.pts, size, False)], [bits], None)
+        with pytest.raises(BatchError):
+            writer.write(batch, recording.arrival())
+    writer.close(CloseCause.STOPPED, recording.arrival())
+    (walk,) = whole(recording)
+    assert numbers(recording, walk) == list(range(10))
 
 
 def test_audio_has_its_own_time_scale(recording: Recording):
