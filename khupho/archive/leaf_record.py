@@ -17,6 +17,8 @@ STREAM_AT = 34
 """Byte of the stream number in a record."""
 _BODY = struct.Struct(">32sBBHqIIQ")
 _BODY_BYTES = 60
+_CHECKED = struct.Struct(">60sI")
+_HASH_BYTES = 32
 _MAX_U32 = 0xFFFFFFFF
 _FRAGMENT_PREFIX = b"khupho/fragment/1\n"
 
@@ -135,11 +137,21 @@ def unpack_leaf(record: bytes | memoryview, index: int) -> Leaf:
     return Leaf._make(_BODY.unpack(record[:_BODY_BYTES]))
 
 
+def hashes_of(data: bytes, first: int) -> list[bytes]:
+    """The hashes of neighbouring records, of which `first` is the first one's index. Raises
+    `LeafDamagedError`."""
+    hashes: list[bytes] = []
+    for body, crc in _CHECKED.iter_unpack(data):
+        if crc32(body) != crc:
+            raise LeafDamagedError(first + len(hashes))
+        hashes.append(body[:_HASH_BYTES])
+    return hashes
+
+
 def whole_records(data: bytes) -> int:
     """How many records from the beginning of `data` on are whole."""
-    view = memoryview(data)
     count = len(data) // RECORD_BYTES
-    for index in range(count):
-        if not is_whole(view[index * RECORD_BYTES : (index + 1) * RECORD_BYTES]):
+    for index, (body, crc) in enumerate(_CHECKED.iter_unpack(data[: count * RECORD_BYTES])):
+        if crc32(body) != crc:
             return index
     return count

@@ -18,6 +18,7 @@ from khupho.archive.leaf_record import (
     Leaf,
     LeafDamagedError,
     LeafKind,
+    hashes_of,
     pack_leaf,
     unpack_leaf,
     whole_records,
@@ -100,6 +101,10 @@ class ProofLogReader:
             for at in range(0, len(data), RECORD_BYTES)
         ]
 
+    def hashes(self, start: int, stop: int) -> list[bytes]:
+        """Hashes of neighbouring leaves, several times faster than `leaves`. Raises as `record` does."""
+        return hashes_of(self._records(start, stop), start)
+
     def walk(self, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
         """Leaves in order, some at a time. Raises as `record` does."""
         stop = self.size if stop is None else stop
@@ -158,7 +163,9 @@ class ProofLogReader:
             data = self._records(first, first + count)
             for at in range(count):
                 try:
-                    leaf = unpack_leaf(data[at * RECORD_BYTES : (at + 1) * RECORD_BYTES], first + at)
+                    leaf = unpack_leaf(
+                        data[at * RECORD_BYTES : (at + 1) * RECORD_BYTES], first + at
+                    )
                 except LeafDamagedError as error:
                     yield error
                     continue

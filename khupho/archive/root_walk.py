@@ -24,8 +24,8 @@ class RootWalk:
         while (left := size // FAN_OUT - self._blocks.size) > 0:
             self._take(min(left, _READ_BLOCKS))
         rest = Frontier()
-        for leaf in self._log.leaves(self._blocks.size * FAN_OUT, size):
-            rest.append(leaf.hash)
+        for leaf in self._log.hashes(self._blocks.size * FAN_OUT, size):
+            rest.append(leaf)
         peaks = list(self._blocks.peaks)
         node = rest.root() if rest.size or not peaks else peaks.pop()
         while peaks:
@@ -34,6 +34,6 @@ class RootWalk:
 
     def _take(self, blocks: int) -> None:
         first = self._blocks.size * FAN_OUT
-        hashes = [leaf.hash for leaf in self._log.leaves(first, first + blocks * FAN_OUT)]
+        hashes = self._log.hashes(first, first + blocks * FAN_OUT)
         for at in range(0, len(hashes), FAN_OUT):
             self._blocks.append(root_of_complete(hashes[at : at + FAN_OUT]))
