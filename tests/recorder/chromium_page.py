@@ -65,6 +65,11 @@ class ChromiumPage:
         answer = self._call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(answer["data"]))
 
+    def close(self) -> None:
+        """End the browser in good order."""
+        self._session = ""
+        self._call("Browser.close")
+
     def _call(self, method: str, **parameters: Any) -> Any:
         self._number += 1
         call = {"id": self._number, "method": method, "params": parameters}
@@ -107,7 +112,7 @@ def chromium_page() -> Iterator[ChromiumPage]:
     from_chromium, their_out = os.pipe()
     # The pipe's ends must be descriptors 3 and 4 of the browser: a shell puts them there.
     script = f'exec 3<&{their_in} 4>&{their_out}; exec "$@"'
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
             "/bin/bash", "-c", script, "bash", CHROMIUM, "--headless", "--no-sandbox",
             "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -121,11 +126,12 @@ def chromium_page() -> Iterator[ChromiumPage]:
         os.close(their_in)
         os.close(their_out)
         try:
-            yield ChromiumPage(to_chromium, from_chromium)
+            page = ChromiumPage(to_chromium, from_chromium)
+            yield page
+            page.close()
         finally:
             os.close(to_chromium)
             os.close(from_chromium)
-            process.terminate()
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
