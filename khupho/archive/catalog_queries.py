@@ -148,10 +148,11 @@ class CatalogQueries:
         return _row(rows[0]) if rows else None
 
     def closed_paths(self, directory: str) -> set[str]:
-        """Closed segments in a directory."""
+        """Segments in a directory that are closed for certain: one that a fault of the disk ended may
+        lack its end."""
         rows = self.ask(
-            "SELECT path FROM segments WHERE path > ? AND path < ? AND cause IS NOT NULL",
-            (directory + "/", directory + "0"),  # "0" comes right after "/"
+            "SELECT path FROM segments WHERE path > ? AND path < ? AND cause IS NOT NULL AND cause != ?",
+            (directory + "/", directory + "0", CloseCause.DISK),  # "0" comes right after "/"
         )
         return {path for (path,) in rows}
 

@@ -374,8 +374,13 @@ class Keeper:
         for _ in range(2):  # the second gives the journal's last lines their leaves
             self.flusher.flush(self._utc_us())
         self._sign()
+        if self._place.unfinished:
+            self._place.watch()
         self.ended_well = (
-            self._taking_in is None and self._is_complete and not self.flusher.segments
+            self._taking_in is None
+            and self._is_complete
+            and not self.flusher.segments
+            and not self._place.unfinished
         )
         self.flusher.release()
 

@@ -180,12 +180,13 @@ class Intake:
         books.sync_journal()
         fresh = stored_row(made.segment, number, made.size_bytes)
         books.commit((), [(fresh, stored_minutes(made.segment))])
-        self._tell_taken(
-            Stored(
-                directory.camera, directory.stream, path, fresh.start_utc_us, fresh.end_utc_us,
-                fresh.size_bytes,
-            )
-        )  # fmt: skip
+        if row is None or row.cause is None:
+            self._tell_taken(
+                Stored(
+                    directory.camera, directory.stream, path, fresh.start_utc_us, fresh.end_utc_us,
+                    fresh.size_bytes,
+                )
+            )  # fmt: skip
 
     def _note_removed(self, path: str, number: int, utc_us: int) -> None:
         """There was not one whole fragment; leaves of it tell that there had been."""

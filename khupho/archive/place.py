@@ -235,6 +235,11 @@ class Place:
         """
         self._unfinished.append(_Unfinished(relative_path, offset, tail))
 
+    @property
+    def unfinished(self) -> int:
+        """Segments that still lack the end that the disk refused."""
+        return len(self._unfinished)
+
     # The keeper's thread
 
     def watch(self) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import time
 from pathlib import Path
+from time import sleep
 from zoneinfo import ZoneInfo
 
 import click
@@ -156,7 +156,7 @@ def _ask(root: Path, entry: HoldPlaced | HoldReleased, now_us: int) -> bool:
     while path.exists():
         if clock.mono_us() > until_us:
             return False
-        time.sleep(_LOOK_S)
+        sleep(_LOOK_S)
     return True
 
 

@@ -16,7 +16,9 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
 def render(group: click.Group = cli, name: str = "khupho") -> str:
     """The help of a group and all beneath it, as Markdown."""
-    context = click.Context(group, info_name=name, terminal_width=90)
+    # As `khupho` itself calls it; click remembers the first call's help option.
+    settings = {"terminal_width": 90, **cli.context_settings}
+    context = click.Context(group, info_name=name, **settings)
     text = f"## {name}\n\n```text\n{group.get_help(context)}\n```\n"
     for part in group.list_commands(context):
         command = group.get_command(context, part)
@@ -25,7 +27,7 @@ def render(group: click.Group = cli, name: str = "khupho") -> str:
         if isinstance(command, click.Group):
             text += "\n" + render(command, path)
             continue
-        inner = click.Context(command, info_name=path, terminal_width=90)
+        inner = click.Context(command, info_name=path, **settings)
         text += f"\n### {path}\n\n```text\n{command.get_help(inner)}\n```\n"
     return text
 
