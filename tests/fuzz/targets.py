@@ -49,7 +49,8 @@ def every_target() -> dict[str, Target]:
     """All targets, from all rooms."""
     import targets_archive
     import targets_media
+    import targets_rtp
     import targets_wire
 
-    del targets_archive, targets_media, targets_wire
+    del targets_archive, targets_media, targets_rtp, targets_wire
     return TARGETS
