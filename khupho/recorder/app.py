@@ -27,6 +27,7 @@ from khupho.recorder.http.server import PageServer, listen
 from khupho.recorder.http.status import StatusMaker, StatusView
 from khupho.recorder.http.today import Today
 from khupho.recorder.http.words import load_vietnamese
+from khupho.recorder.known_archives import expect_archive, remember_archive
 from khupho.recorder.log_setup import LogFormat, install_logging
 from khupho.recorder.page_archive import PageArchive
 from khupho.recorder.recording import Recording, standing_troubles
@@ -75,6 +76,7 @@ def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
     key = load_signing_key(options.data)
     sock = listen(options.host, options.port)
     try:
+        expect_archive(options.data, root)
         make_root(root)
         archive = Archive.open(
             root,
@@ -86,6 +88,7 @@ def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
     except BaseException:
         sock.close()
         raise
+    remember_archive(options.data, root, archive.archive_id)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         recorder = Recorder(options, clock, store, archive, root, sock)
         return runner.run(recorder.run(announce))

@@ -217,3 +217,26 @@ def test_a_busy_port_a_locked_archive_and_a_wrong_directory_are_plain_errors(
     for done in (busy, locked, wrong, nowhere):
         assert "Traceback" not in done.stderr
     assert khupho("recorder", "--listen", "8080").returncode == 2
+
+
+def test_a_disk_that_is_not_mounted_is_not_replaced_by_the_systems(
+    data: Path, tmp_path: Path
+) -> None:
+    mount = tmp_path / "mnt"
+    mount.mkdir()
+    (data / "settings.json").write_text(json.dumps({"version": 1, "archive": str(mount)}))
+    with recorder(data) as running:
+        assert running.stop() == 0
+    mount.rename(tmp_path / "unplugged")
+    for is_there in (False, True):
+        if is_there:
+            mount.mkdir()  # the empty mount point
+        refused = khupho("recorder", "--data", data, "--listen", "127.0.0.1:0")
+        assert refused.returncode == 1
+        assert "Mount its disk" in refused.stderr
+        assert mount.exists() is is_there
+        assert not is_there or not list(mount.iterdir())
+    mount.rmdir()
+    (tmp_path / "unplugged").rename(mount)
+    with recorder(data) as running:
+        assert running.get("/healthz")[0] == 200
