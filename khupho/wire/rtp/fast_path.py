@@ -111,16 +111,14 @@ class FastPath:
         "_nal_header", "_picture", "_size", "_ssrc", "_start", "_track", "_units",
     )  # fmt: skip
 
-    def __init__(
-        self, track: TrackReader, units: AccessUnits, codec: Codec, channel: int, payload_type: int
-    ) -> None:
+    def __init__(self, track: TrackReader, units: AccessUnits, codec: Codec, channel: int) -> None:
         self._track = track
         self._units = units
         self._is_h264 = codec is Codec.H264
         self._header_bytes = NAL_KINDS[codec].header_bytes
         self._kinds = NAL_KINDS[codec].table
         self._frame = 0x2400 | channel
-        self._flags = _VERSION_2 | payload_type
+        self._flags = _VERSION_2
         self._data_at = _BEFORE_PAYLOAD + 1 + self._header_bytes
         self._head = Struct(f">IHH{9 + self._header_bytes}s").unpack_from
         self._start = Struct(">IIBBBB").unpack_from
@@ -149,7 +147,9 @@ class FastPath:
             return position
         unpack, unpack_start = self._head, self._start
         data_at, header_bytes, kinds = self._data_at, self._header_bytes, self._kinds
-        frame, flags, is_h264 = self._frame, self._flags, self._is_h264
+        frame, flags, is_h264 = self._frame, _VERSION_2 | track.payload_type, self._is_h264
+        if flags != self._flags:
+            self._flags, self._ssrc = flags, -1
         tell = units.samples.append
         begun = expected = number & 0xFFFF
         can_begin = units.is_plain and timeline.clock_hz == MEDIA_CLOCK_HZ

@@ -41,9 +41,8 @@ def _fast_path(
 ) -> FastPath | None:
     """That of the first video track, for it has nearly all of the packets."""
     for channel, track in tracks.items():
-        if isinstance(track, VideoReader) and len(track.payload_types) == 1:
-            (payload_type,) = track.payload_types
-            return FastPath(track, track.units, specs[channel].codec, channel, payload_type)
+        if isinstance(track, VideoReader):
+            return FastPath(track, track.units, specs[channel].codec, channel)
     return None
 
 

@@ -22,6 +22,7 @@ class TrackReader(ABC):
         "hinted_ssrc",
         "jitter",
         "packets",
+        "payload_type",
         "payload_types",
         "sequence",
         "ssrc",
@@ -30,6 +31,8 @@ class TrackReader(ABC):
 
     def __init__(self, spec: TrackSpec) -> None:
         self.payload_types = spec.payload_types
+        self.payload_type = 0
+        """Of the last packet taken."""
         self.hinted_ssrc = spec.ssrc
         self.ssrc: int | None = None
         self.sequence = SequenceNumbers()
@@ -56,6 +59,7 @@ class TrackReader(ABC):
         if lost == PASSED_OVER:
             return
         self.packets += 1
+        self.payload_type = header.payload_type
         if now_us is not None:
             self.jitter.take(header.timestamp, now_us)
         lost += dropped

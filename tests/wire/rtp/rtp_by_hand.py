@@ -24,7 +24,7 @@ SPS5 = base64.b64decode("QgEBAUAAAAMAgAAAAwAAAwB4oAPAgBDllm5JMrgEAAADAAQAAAMAZCA
 PPS5 = base64.b64decode("RAHBcrRiQA==")
 SSRC = 0x1234ABCD
 FRAME_90K = 3600
-SCRATCH_BYTES = 1 << 20
+SCRATCH_BYTES = 1 << 17
 
 
 def h264_format() -> TrackFormat:
@@ -199,7 +199,7 @@ def read(
 ) -> Reading:  # fmt: skip
     """Feed bytes, cut into pieces of these sizes and the rest."""
     reader = new_reader(spec, *others, fast=fast, probes=probes)
-    scratch = memoryview(bytearray(SCRATCH_BYTES))
+    scratch = memoryview(bytearray(len(data) + SCRATCH_BYTES))
     reading = Reading()
     position = 0
     for size in (*cuts, len(data)):
@@ -207,8 +207,9 @@ def read(
         position += size
         start = reader.begin(scratch)
         scratch[start : start + len(piece)] = piece
-        reading.take(reader.feed(scratch, start + len(piece)))
-        scratch[:] = bytes(SCRATCH_BYTES)  # other connections read into it too
+        end = start + len(piece)
+        reading.take(reader.feed(scratch, end))
+        scratch[:end] = bytes(end)  # other connections read into it too
         if position >= len(data):
             break
     if finish:
