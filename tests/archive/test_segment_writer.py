@@ -27,7 +27,7 @@ from khupho.archive.events import CloseCause, FragmentCommitted, SegmentClosed, 
 from khupho.archive.payload_check import payload_fault
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.segment_reader import WalkedSegment, random_access_of, reader_of
-from khupho.archive.segment_writer import BatchError
+from khupho.archive.track_writer import BatchError
 from khupho.media.fmp4 import parse_fragment
 from khupho.media.samples import Sample
 from khupho.units import US_PER_MINUTE, US_PER_S
@@ -61,6 +61,8 @@ def whole(recording: Recording) -> list[WalkedSegment]:
         finally:
             os.close(file)
     _events_hold(recording, walks)
+    # What a record of the proof log holds.
+    assert all(event.duration_us < 1 << 32 for event in recording.committed)
     return walks
 
 
@@ -316,6 +318,31 @@ def test_media_time_that_leaps_ahead_of_its_arrival_is_a_jump(recording: Recordi
     assert before.segment.end_utc_us - before.segment.start_utc_us == jump_at * FRAME_US
 
 
+@pytest.mark.parametrize("leap", [10**9, -(10**9), 2**40])
+@pytest.mark.parametrize("at", [0, 4, 10])
+def test_media_time_that_leaps_for_hours_is_a_jump(recording: Recording, leap: int, at: int):
+    """Quirk 34, if the wire let it through: in a batch, at its beginning, or in what is told of the next."""
+    writer = recording.writer(settle_us=0)
+    camera = Camera(recording, writer, gop=1000)
+    camera.play(10)
+    begin = camera.number
+    told = camera.pts + 10 * FRAME_90K
+    camera.play(
+        10,
+        change=lambda s: s._replace(
+            pts_90k=s.pts_90k + (leap if camera.number >= begin + at else 0)
+        ),
+        next_pts=told + leap,
+    )
+    camera.pts += leap
+    camera.play(10)
+    writer.close(CloseCause.STOPPED, recording.arrival())
+    _, after = whole(recording)
+    assert recording.causes == [CloseCause.TIMELINE, CloseCause.STOPPED]
+    assert numbers(recording, after)[0] == begin + at
+    assert abs(after.segment.end_utc_us - T0_US - 30 * FRAME_US) < 1_000
+
+
 def test_a_change_of_format_begins_a_segment(recording: Recording):
     writer = recording.writer()
     camera = Camera(recording, writer)
@@ -539,7 +566,9 @@ def test_hashes_are_of_the_payload(recording: Recording):
 
 FRAMES = st.fixed_dictionaries(
     {
-        "step": st.sampled_from([3_600] * 8 + [0, 1, -7_200, 30_000, 3_000, 400_000, 40_000_000]),
+        "step": st.sampled_from(
+            [3_600] * 8 + [0, 1, -7_200, 30_000, 3_000, 400_000, 40_000_000, -(10**11), 10**11]
+        ),
         "is_key": st.sampled_from([True, False, False, False]),
         "lost": st.sampled_from([0] * 6 + [1, 70_000]),
         "damaged": st.booleans(),
@@ -552,7 +581,7 @@ BATCHES = st.lists(
     st.tuples(
         st.lists(FRAMES, min_size=1, max_size=9),
         st.integers(0, 900_000),
-        st.sampled_from([None, 3_600, 0, -90_000, 500_000]),
+        st.sampled_from([None, 3_600, 0, -90_000, 500_000, 10**11, -(10**11)]),
         st.integers(0, 2),
         st.sampled_from([False] * 8 + [True]),
     ),
