@@ -23,8 +23,12 @@ SAID_ON_THE_PAGE = [
     "recorder.connect", "recorder.handshake", "recorder.datagrams", "recorder.session",
     "recorder.source", "recorder.watchdog", "recorder.settings", "recorder.secrets",
     "wire.rtsp.client", "wire.rtsp.auth", "wire.rtsp.message", "wire.rtsp.sdp", "wire.rtsp.tracks",
-    "wire.rtsp.url", "wire.rtsp.errors", "wire.rtsp.refusals", "wire.rtsp.transport",
-    "archive.forecast", "archive.place",
+    "wire.rtsp.url", "wire.rtsp.errors", "wire.rtp.framing", "wire.rtp.interleaved",
+    "archive.forecast", "archive.place", "archive.archive", "archive.keeper",
+    "archive.keeper_flush", "archive.keeper_retention", "archive.keeper_intake",
+    "archive.clock_trust", "archive.catalog", "archive.catalog_queries", "archive.journal",
+    "archive.proof_log", "archive.append_file", "archive.identity", "archive.books",
+    "archive.recovery", "archive.checkpoint",
 ]  # fmt: skip
 """Modules whose errors become a stream's trouble or an alarm."""
 
@@ -94,3 +98,7 @@ def test_real_sentences_come_through() -> None:
         "the small stream does not come: The camera took the connection but does not answer SETUP"
     )
     assert said.vi == "luồng phụ không về: Camera nhận kết nối nhưng không trả lời lệnh SETUP"
+
+
+def test_what_a_camera_makes_long_is_not_searched_for_long() -> None:
+    assert load_vietnamese().translate("a: b of " * 5_000) is None

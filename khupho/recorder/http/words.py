@@ -11,6 +11,7 @@ import msgspec
 
 CATALOGUE_NAME = "vietnamese.json"
 _MOST_REMEMBERED = 2_000
+_MOST_CHARACTERS = 300
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -45,6 +46,8 @@ class Vietnamese:
         """Vietnamese of a sentence; None if the catalogue lacks it."""
         if not english or english in self._plain:
             return self._plain.get(english, "")
+        if len(english) > _MOST_CHARACTERS:
+            return None  # a camera's own words may be long, and patterns slow on what is made for that
         for pattern, text in self._patterns:
             match = pattern.fullmatch(english)
             if match is None:
