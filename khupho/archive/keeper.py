@@ -21,13 +21,13 @@ from khupho.archive.clock_trust import ClockFact, FootageClock
 from khupho.archive.disk_use import DiskUse
 from khupho.archive.hold_requests import settle_request, waiting_requests
 from khupho.archive.identity import LastEnd
-from khupho.archive.journal_entries import ClockChanged, Ended, Repaired
+from khupho.archive.journal_entries import ClockChanged, DiskFault, Ended, Repaired
 from khupho.archive.keeper_flush import Flusher
 from khupho.archive.keeper_intake import Intake, Newest, newest_segments
 from khupho.archive.keeper_queue import EventQueue
 from khupho.archive.keeper_retention import Retention, disk_room
 from khupho.archive.keeper_snapshot import ArchiveSnapshot, stream_facts
-from khupho.archive.place import Place, explain_disk_error
+from khupho.archive.place import WRITE_ALARM, Place, explain_disk_error
 from khupho.archive.retention import DiskRoom, Stored
 from khupho.clock import Clock
 from khupho.errors import KhuphoError
@@ -99,6 +99,7 @@ class Keeper:
         )
         self.flusher = Flusher(books, queue, alarms, self._closed, self._beat)
         self.flusher.uncertain = set(newest) if last_end is not LastEnd.CLEAN else set()
+        self._disk_refuses = False
         self._is_beside_writers = False
         self._followed: frozenset[str] = frozenset()
         self._is_complete = False
@@ -222,11 +223,25 @@ class Keeper:
             self._alarms.clear(CLOCK_ALARM)
         else:
             self._alarms.sound(CLOCK_ALARM, trouble)
+        self._note_disk()
         room = self.retention.room()
         if room.free_bytes < room.reserve_bytes:
             self._due_us["retention"] = 0
         if self._books.is_caught_up:
             self._take_requests()
+
+    def _note_disk(self) -> None:
+        """A line when streams begin to be refused, and one when all write again."""
+        refuses = bool(self._place.refused())
+        if refuses == self._disk_refuses:
+            return
+        self._disk_refuses = refuses
+        if not refuses:
+            self._books.note(DiskFault(state="back"), self._utc_us())
+            return
+        alarm = self._alarms.find(WRITE_ALARM)
+        error = alarm.error.what if alarm is not None else ""
+        self._books.note(DiskFault(state="failed", error=error), self._utc_us())
 
     def _take_requests(self) -> None:
         books = self._books
@@ -371,8 +386,7 @@ class Keeper:
             self._beat()
         self._note_clock()
         self._books.note(Ended(), self._utc_us())
-        for _ in range(2):  # the second gives the journal's last lines their leaves
-            self.flusher.flush(self._utc_us())
+        self.flusher.flush(self._utc_us())
         self._sign()
         if self._place.unfinished:
             self._place.watch()

@@ -153,8 +153,6 @@ class Flusher:
         self._beat()
         for recorded in whole:
             recorded.flushed_bytes = recorded.good_bytes
-        books.sync_journal()
-        self._beat()
         if not books.is_caught_up:
             return
         rows = [(one.row(), one.fold.changed(), one.row_id) for one in whole]
