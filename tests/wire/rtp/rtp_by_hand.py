@@ -73,7 +73,9 @@ def fragments(nal: bytes, size: int, codec: Codec = Codec.H264) -> list[bytes]:
         header, kind, body = bytes((nal[0] & 0x81 | 49 << 1, nal[1])), nal[0] >> 1 & 0x3F, nal[2:]
     parts = [body[n : n + size] for n in range(0, len(body), size)]
     return [
-        header + bytes((kind | (0x80 if n == 0 else 0) | (0x40 if n == len(parts) - 1 else 0),)) + part
+        header
+        + bytes((kind | (0x80 if n == 0 else 0) | (0x40 if n == len(parts) - 1 else 0),))
+        + part
         for n, part in enumerate(parts)
     ]
 

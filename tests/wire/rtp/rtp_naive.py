@@ -1,4 +1,4 @@
-"""A depacketizer that only works where nothing is lost or odd: written apart from the real one, to compare."""
+"""A depacketizer that works only where nothing is lost or odd; written apart from the real one."""
 
 from __future__ import annotations
 

@@ -39,12 +39,15 @@ def spec_of(codec: Codec) -> TrackSpec:
     return TrackSpec("video", codec, frozenset((96,)), 90_000)
 
 
+@pytest.mark.quirk(42)
 @pytest.mark.parametrize("name", CLIPS)
 def test_real_video_comes_out_to_the_byte(packets_of: NumberedPackets, name: str) -> None:
     track, frames = packets_of(name)
     clip = track.clip
     expected = [b"".join(pack(">I", len(nal)) + nal for nal in unit.nals) for unit in clip.units]
-    assert [data for _time, data in access_units([f[4:] for f in frames], clip.format.codec)] == expected
+    assert [
+        data for _time, data in access_units([f[4:] for f in frames], clip.format.codec)
+    ] == expected
     random_cuts = [random.Random(1).randrange(1, 40_000) for _ in range(2000)]
     for cuts in ([], [125_000] * 40, [1400] * 3000, random_cuts):
         reading = read(b"".join(frames), spec_of(clip.format.codec), cuts=cuts, probes=48)
@@ -53,6 +56,7 @@ def test_real_video_comes_out_to_the_byte(packets_of: NumberedPackets, name: str
         assert [pts - reading.pts[0] for pts in reading.pts] == [
             unit.pts_90k - clip.units[0].pts_90k for unit in clip.units
         ]
+        assert (sorted(reading.pts) == reading.pts) == (not name.endswith("-b"))
         assert set(reading.lost) == {0}
         assert reading.samples[0].format == clip.format
         assert {sample.format for sample in reading.samples[1:]} == {None}
@@ -107,7 +111,11 @@ def test_a_spoiled_stream_is_the_same_either_way(
 def compare(data: bytes, spec: TrackSpec, chance: random.Random, probes: int = 0) -> Reading:
     slow = read(data, spec, fast=False, probes=probes)
     most = max(2, min(50_000, len(data) // 3))
-    for cuts in ([], [chance.randrange(1, most) for _ in range(200)], [chance.randrange(1, 90)] * 99):
+    for cuts in (
+        [],
+        [chance.randrange(1, most) for _ in range(200)],
+        [chance.randrange(1, 90)] * 99,
+    ):
         fast = read(data, spec, cuts=cuts, probes=probes)
         assert fast.samples == slow.samples
         assert fast.units == slow.units
@@ -155,9 +163,13 @@ def test_anything_at_all_is_the_same_either_way(
                 nal = slice_nal(size, key=is_key, first=at == 0)
             else:
                 nal = slice5_nal(size, kind=19 if is_key else 1, first=at == 0)
-            payloads += [nal] if len(nal) <= fragment_bytes else fragments(nal, fragment_bytes, codec)
+            payloads += (
+                [nal] if len(nal) <= fragment_bytes else fragments(nal, fragment_bytes, codec)
+            )
         if is_key:
-            payloads = [SPS, PPS, *payloads] if codec is Codec.H264 else [VPS5, SPS5, PPS5, *payloads]
+            payloads = (
+                [SPS, PPS, *payloads] if codec is Codec.H264 else [VPS5, SPS5, PPS5, *payloads]
+            )
         sender.picture(*payloads)
     pieces = [frame(packet) for packet in sender.packets]
     for change in changes:

@@ -252,7 +252,10 @@ def test_a_real_capture() -> None:
     samples, units, others, _control = outcomes[0]
     assert samples[0].is_key
     assert samples[0].format == TrackSpec.of("video", video, None).format
-    assert {b - a for a, b in pairwise(s.pts_90k for s in samples)} == {3690, 3780}  # 24 a second, in milliseconds
+    assert {b - a for a, b in pairwise(s.pts_90k for s in samples)} == {
+        3690,
+        3780,
+    }  # 24 a second, in milliseconds
     assert (len(units), len(others[0])) == (244, 120)
 
 

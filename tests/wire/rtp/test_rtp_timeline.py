@@ -63,6 +63,17 @@ def test_timestamps_without_any_line_still_go_on() -> None:
     assert not jumps
 
 
+def test_without_b_frames_a_step_back_is_a_jump() -> None:
+    line = Timeline(90_000, FRAME_90K)
+    line.push(90_000)
+    assert line.push(90_000 - FRAME_90K) == 90_000 - FRAME_90K
+    line = Timeline(90_000, FRAME_90K)
+    line.may_reorder = False
+    line.push(90_000)
+    assert line.push(90_000 - FRAME_90K) == 90_000 + FRAME_90K
+    assert line.is_in_doubt
+
+
 @pytest.mark.quirk(35)
 def test_each_session_has_its_own_line() -> None:
     first, second = Sender(timestamp=9_000_000), Sender(timestamp=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from struct import pack
 
 import pytest
@@ -206,26 +205,6 @@ def test_parameter_sets_with_the_last_pictures_time_belong_to_the_next() -> None
     assert reading.units[1:] == [mp4(delta), mp4(SEI, key)]
     assert reading.samples[1].format is None
     assert reading.samples[2].format == h264.video_format(SPS, OTHER_PPS)
-
-
-@pytest.mark.quirk(42)
-def test_presentation_times_of_b_frames_go_back() -> None:
-    sender = Sender()
-    key_picture(sender)
-    for ticks in (3 * 3600, -2 * 3600, 3600, 4 * 3600):
-        sender.picture(slice_nal(), ticks=ticks)
-    reading = read(sender.bytes(), replace(video_spec(), format=None))
-    base = reading.pts[0]
-    # The declared profile has no B-frames; only with one that may have them is going back no jump.
-    assert [pts - base for pts in reading.pts][:2] == [0, 10_800]
-    spec = video_spec(Codec.H265)
-    sender = Sender()
-    sender.picture(VPS5, SPS5, PPS5, slice5_nal(kind=19))
-    for ticks in (3 * 3600, -2 * 3600, 3600, 4 * 3600):
-        sender.picture(slice5_nal(), ticks=ticks)
-    reading = read(sender.bytes(), spec)
-    if h265_format().reorder_frames != 0:
-        assert [pts - reading.pts[0] for pts in reading.pts] == [0, 10_800, 3_600, 7_200, 21_600]
 
 
 @pytest.mark.quirk(43)
