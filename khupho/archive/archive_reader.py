@@ -15,7 +15,7 @@ from khupho.archive.catalog_queries import CatalogError, CatalogQueries
 from khupho.archive.check_proof import verifier_keys
 from khupho.archive.checkpoint import origin_of
 from khupho.archive.clip import StoredSegment
-from khupho.archive.coverage import SegmentSpan
+from khupho.archive.coverage import Coverage, SegmentSpan, cover
 from khupho.archive.directories import (
     StreamDay,
     days_of,
@@ -26,7 +26,7 @@ from khupho.archive.hold_requests import waiting_requests, with_requests
 from khupho.archive.holds import Hold, HoldError
 from khupho.archive.identity import read_identity
 from khupho.archive.journal import read_journal
-from khupho.archive.journal_entries import HoldPlaced, HoldReleased, StreamNumber
+from khupho.archive.journal_entries import HoldPlaced, HoldReleased, SegmentDeleted, StreamNumber
 from khupho.archive.place import explain_disk_error
 from khupho.archive.prover import LogProver
 from khupho.archive.segment_names import parse_segment_path
@@ -131,6 +131,41 @@ class ArchiveReader:
                     SegmentSpan(stored.start_utc_us, stored.end_utc_us, size_bytes, stored.cause)
                 )
         return [span for span in spans if span.end_utc_us > start_utc_us]
+
+    def coverage(
+        self, camera: str, stream: str, start_utc_us: int, end_utc_us: int
+    ) -> Coverage | None:
+        """What there is of a stream within a time. A gap that deletions made says so."""
+        made = cover(self.spans(camera, stream, start_utc_us, end_utc_us))
+        if made is None or not made.gaps:
+            return made
+        deleted = self._deleted(camera, stream)
+        gaps = []
+        for gap in made.gaps:
+            reasons = {
+                reason
+                for start_us, end_us, reason in deleted
+                if start_us < gap.end_utc_us and end_us > gap.start_utc_us
+            }
+            cause = f"deleted ({', '.join(sorted(reasons))})" if reasons else gap.cause
+            gaps.append(gap._replace(cause=cause))
+        return made._replace(gaps=tuple(gaps))
+
+    def _deleted(self, camera: str, stream: str) -> list[tuple[int, int, str]]:
+        """Times of a stream whose footage was deleted, and why."""
+        if self.catalog is not None:
+            with contextlib.suppress(CatalogError):
+                return [
+                    (run.start_utc_us, run.end_utc_us, run.reason)
+                    for run in self.catalog.deletions(camera)
+                    if run.stream == stream
+                ]
+        return [
+            (entry.start_utc_us, entry.end_utc_us, entry.reason)
+            for line in read_journal(self._root_fd)
+            if isinstance(entry := line.entry, SegmentDeleted)
+            and (entry.camera, entry.stream) == (camera, stream)
+        ]
 
     # Journal and proof
 

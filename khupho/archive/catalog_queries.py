@@ -239,11 +239,15 @@ class CatalogQueries:
     def held_bytes(self) -> int:
         """Closed segments that a hold touches."""
         rows = self.ask(
-            "SELECT coalesce(sum(size_bytes), 0) FROM segments JOIN streams "
-            "ON streams.number = segments.stream WHERE EXISTS (SELECT 1 FROM holds "
-            "WHERE released_utc_us IS NULL AND holds.camera = streams.camera "
-            "AND holds.stream IN ('', streams.stream) "
-            "AND holds.start_utc_us < segments.end_utc_us AND holds.end_utc_us > segments.start_utc_us)"
+            "SELECT coalesce(sum(size_bytes), 0) FROM segments WHERE id IN ("
+            "SELECT segments.id FROM holds "
+            "JOIN streams ON streams.camera = holds.camera AND holds.stream IN ('', streams.stream) "
+            "JOIN segments ON segments.stream = streams.number "
+            "AND segments.start_utc_us < holds.end_utc_us "
+            "AND segments.start_utc_us > holds.start_utc_us - ? "
+            "AND segments.end_utc_us > holds.start_utc_us "
+            "WHERE holds.released_utc_us IS NULL AND segments.cause IS NOT NULL)",
+            (US_PER_DAY,),
         )
         return int(rows[0][0])
 

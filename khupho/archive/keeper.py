@@ -26,7 +26,7 @@ from khupho.archive.keeper_flush import Flusher
 from khupho.archive.keeper_intake import Intake, Newest, newest_segments
 from khupho.archive.keeper_queue import EventQueue
 from khupho.archive.keeper_retention import Retention, disk_room
-from khupho.archive.keeper_snapshot import ArchiveSnapshot, stream_facts
+from khupho.archive.keeper_snapshot import ArchiveSnapshot, StreamFacts, stream_facts
 from khupho.archive.place import WRITE_ALARM, Place, explain_disk_error
 from khupho.archive.retention import DiskRoom, Stored
 from khupho.clock import Clock
@@ -83,6 +83,8 @@ class Keeper:
         self.beat_mono_us = clock.mono_us()
         """When something was done last; read by any thread."""
         self.snapshot = ArchiveSnapshot()
+        self._stream_facts: tuple[StreamFacts, ...] = ()
+        self._stream_facts_utc_us = 0
         self.ended_well = False
         """All is on the disk and signed; the next start needn't look closely."""
         self._place = place
@@ -99,6 +101,8 @@ class Keeper:
         )
         self.flusher = Flusher(books, queue, alarms, self._closed, self._beat)
         self.flusher.uncertain = set(newest) if last_end is not LastEnd.CLEAN else set()
+        self._needs_reopening = False
+        """Another descriptor leads to the archive now, and the books aren't open below it yet."""
         self._disk_refuses = False
         self._is_beside_writers = False
         self._followed: frozenset[str] = frozenset()
@@ -203,7 +207,10 @@ class Keeper:
     def _watch(self) -> None:
         self._place.watch()
         if self._place.root_fd != self._books.root_fd:
+            self._needs_reopening = True
+        if self._needs_reopening:
             self._books.reopen(self._place.root_fd)
+            self._needs_reopening = False
             self._taking_in = self._take_in()
 
     def _note_clock(self) -> None:
@@ -280,6 +287,10 @@ class Keeper:
             return
         room = self.retention.room()
         now_us = self._utc_us()
+        # Each stream costs some 100 µs: with thousands they are asked for more rarely.
+        if now_us - self._stream_facts_utc_us >= len(self._stream_facts) * 50 * US_PER_MS:
+            self._stream_facts_utc_us = now_us
+            self._stream_facts = stream_facts(catalog, now_us)
         self.snapshot = ArchiveSnapshot(
             now_us,
             room.total_bytes,
@@ -291,7 +302,7 @@ class Keeper:
             len(self._queue),
             self._place.lost_frames,
             self._books.proof.size,
-            stream_facts(catalog, now_us),
+            self._stream_facts,
             catalog.oldest(),
             self.retention.forecast,
         )
@@ -315,6 +326,8 @@ class Keeper:
         self._alarms.clear(CATALOG_ALARM)
 
     def _advance_intake(self) -> None:
+        if self._taking_in is None:
+            return
         work, self._taking_in = self._taking_in, self._take_in()
         # Left so, to begin again, if it raises; what was done isn't done twice.
         self._taking_in = self._advance(work)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from khupho.archive.archive_reader import ArchiveReader
-from khupho.archive.coverage import Coverage, DayCoverage, by_day, cover
+from khupho.archive.coverage import Coverage, DayCoverage, by_day
 from khupho.archive.export import ClipRequest, ExportedClip, export_clip
 from khupho.clock import SystemClock
 from khupho.commands.archive_root import STREAMS, archive_root, find_camera
@@ -80,7 +80,7 @@ def list_footage(
             found = [
                 (*key, coverage)
                 for key in streams
-                if (coverage := cover(reader.spans(*key, start_us, end_us))) is not None
+                if (coverage := reader.coverage(*key, start_us, end_us)) is not None
             ]
     except KhuphoError as error:
         fail(error, as_json)

@@ -172,6 +172,27 @@ def test_a_request_from_before_the_start_counts_before_any_deletion(recording: R
     finish(recording)
     with ArchiveReader(recording.root) as reader:
         assert reader.holds() == [hold]
+        assert reader.catalog is not None
+        assert reader.catalog.held_bytes() == (recording.root / paths(recording)[0]).stat().st_size
+
+
+def test_a_gap_that_a_deletion_made_says_so(recording: Recording) -> None:
+    some_days(recording, 3, "gate")
+    hold = Hold("h1", "gate", T0_US, T0_US + US_PER_DAY // 2, "Theft", placed_utc_us=T0_US)
+    leave_request(recording.root, HoldPlaced.of(hold), T0_US)
+    recording.settle(2)
+    recording.clock.advance(2 * US_PER_DAY)
+    recording.run(2.4, "gate")
+    rest(recording)
+    finish(recording)
+    for _ in range(2):
+        with ArchiveReader(recording.root) as reader:
+            coverage = reader.coverage("gate", "main", 0, 1 << 62)
+        assert coverage is not None
+        causes = [gap.cause for gap in coverage.gaps]
+        assert "deleted (maximum)" in causes
+        assert "the connection to the camera broke" not in causes[:1]
+        (recording.root / "catalog.sqlite3").unlink(missing_ok=True)
 
 
 def test_killed_between_the_journal_and_the_file(
