@@ -156,7 +156,11 @@ class StreamWriter:
         following = batch.next_pts_90k if is_next_known else None
         after = last if following is None else following
         breaks_after = False
-        if max(last, before, after) - min(first, before, after) > LEAP_90K:
+        if (
+            last - first > LEAP_90K
+            or not -LEAP_90K < first - before < LEAP_90K
+            or not -LEAP_90K < after - last < LEAP_90K
+        ):
             columns = columns._replace(discontinuities=_leaps_told(columns, before))
             if abs(after - pts[-1]) > LEAP_90K:
                 following = None
