@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 from khupho.media.formats import TrackFormat, VideoFormat
 from khupho.media.samples import SampleBatch
-from khupho.units import US_PER_S, ticks_to_us
+from khupho.units import MEDIA_CLOCK_HZ, US_PER_S, ticks_to_us
 
 _WINDOW_TICKS = 6
 """Rates are told over the last five seconds: six marks, one a second."""
+_MOST_STEP_90K = 10 * MEDIA_CLOCK_HZ
+"""Further apart, two pictures belong to two time lines."""
+_GATHERED_US = US_PER_S
+"""Media comes half a second at once: by so much its time may lag the clock's without meaning anything."""
 
 
 @dataclass(slots=True)
@@ -35,7 +39,10 @@ class SessionMeasures:
     last_frame_utc_us: int | None = None
     audio_note: str = ""
     _last_key_90k: int | None = None
-    _marks: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW_TICKS))
+    _highest_90k: int | None = None
+    _media_90k: int = 0
+    """Media time that has passed, all lines together."""
+    _marks: deque[tuple[int, int, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW_TICKS))
 
     def take(self, batch: SampleBatch, utc_us: int) -> None:
         """Count a batch of video that arrived at `utc_us`."""
@@ -43,6 +50,8 @@ class SessionMeasures:
         self.frames += len(samples)
         self.received_bytes += batch.size_bytes
         self.last_frame_utc_us = utc_us
+        if samples:
+            self._pass(max(sample.pts_90k for sample in samples))
         for sample in samples:
             if sample.is_key:
                 if self._last_key_90k is not None and not sample.discontinuity:
@@ -55,6 +64,14 @@ class SessionMeasures:
             if sample.format is not None:
                 self.set_format(sample.format)
 
+    def _pass(self, newest_90k: int) -> None:
+        step_90k = newest_90k - self._highest_90k if self._highest_90k is not None else 0
+        if abs(step_90k) > _MOST_STEP_90K:
+            self._highest_90k = newest_90k
+        elif step_90k >= 0:
+            self._media_90k += step_90k
+            self._highest_90k = newest_90k
+
     def set_format(self, track_format: TrackFormat) -> None:
         """The stream's format became known or changed."""
         self.codec = track_format.codec.value
@@ -66,9 +83,14 @@ class SessionMeasures:
 
     def tick(self, mono_us: int) -> None:
         """Bring the rates up to date; call about once a second."""
-        self._marks.append((mono_us, self.frames, self.received_bytes))
-        then_us, frames, received_bytes = self._marks[0]
+        self._marks.append((mono_us, self.frames, self.received_bytes, self._media_90k))
+        then_us, frames, received_bytes, media_90k = self._marks[0]
         elapsed_us = mono_us - then_us
         if elapsed_us > 0:
-            self.fps = (self.frames - frames) * US_PER_S / elapsed_us
-            self.bits_per_s = (self.received_bytes - received_bytes) * 8 * US_PER_S // elapsed_us
+            # By the camera's own time, since its pictures are handed on in gulps; by the clock's where
+            # that stands still.
+            media_us = ticks_to_us(self._media_90k - media_90k)
+            lasted_us = media_us if media_us > elapsed_us - _GATHERED_US else elapsed_us
+            lasted_us = max(lasted_us, 1)
+            self.fps = (self.frames - frames) * US_PER_S / lasted_us
+            self.bits_per_s = (self.received_bytes - received_bytes) * 8 * US_PER_S // lasted_us

@@ -40,3 +40,29 @@ def test_no_rate_before_time_has_passed() -> None:
     measures.take(batch(0, 25), 0)
     measures.tick(5)
     assert measures.fps == 0.0
+
+
+def test_gulps_do_not_blur_the_rate() -> None:
+    measures = SessionMeasures()
+    seen = set()
+    for frame in range(500):
+        if frame % 12 == 11:  # twelve pictures at once, every 480 ms
+            measures.take(batch((frame - 11) * 3_600, 12), frame)
+        if frame % 25 == 24:
+            measures.tick(frame * 40_000)
+            seen.add(measures.fps)
+    assert seen - {0.0} == {25.0}
+
+
+def test_a_camera_that_stops_or_jumps_is_measured_by_the_clock() -> None:
+    measures = SessionMeasures()
+    for second in range(6):
+        measures.take(batch(second * 90_000, 25), second)
+        measures.tick(second * US_PER_S)
+    for second in range(6, 12):
+        measures.tick(second * US_PER_S)
+    assert (measures.fps, measures.bits_per_s) == (0.0, 0)
+    for second in range(12, 18):
+        measures.take(batch(10**9 + second * 90_000, 25), second)
+        measures.tick(second * US_PER_S)
+    assert measures.fps == 25.0
