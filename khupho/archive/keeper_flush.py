@@ -48,7 +48,7 @@ class Flusher:
     ) -> None:
         """`closed` is told of each segment that is in the catalog for good; `beat` of each sign of life."""
         self._books = books
-        self._queue = queue
+        self.queue = queue
         self._alarms = alarms
         self._tell_closed = closed
         self._beat = beat
@@ -57,6 +57,8 @@ class Flusher:
         """Stream to the end and cause of its newest segment."""
         self.uncertain: set[tuple[str, str]] = set()
         """Streams whose newest segment of the last run isn't made good yet."""
+        self._named_directories: set[str] = set()
+        """Days whose directories' names are on the disk."""
         self._openings: list[Segment] = []
         """Of uncertain streams, whose gaps are yet to be noted."""
 
@@ -82,7 +84,7 @@ class Flusher:
 
     def _opened(self, event: SegmentOpened, utc_us: int) -> None:
         segment, books = event.segment, self._books
-        handle = self._queue.take_handle(segment)
+        handle = self.queue.take_handle(segment)
         key = (segment.camera, segment.stream)
         number = 0
         if books.is_caught_up:
@@ -127,7 +129,7 @@ class Flusher:
             return
         recorded.closed = event
         recorded.is_dirty = True
-        if self._queue.dropped(event.segment):
+        if self.queue.dropped(event.segment):
             recorded.is_lossy = True
         key = (event.segment.camera, event.segment.stream)
         self._ends[key] = (event.end_utc_us, event.cause.name.lower())
@@ -172,7 +174,7 @@ class Flusher:
     def _sync(self, recorded: RecordedSegment) -> bool:
         """Whether the segment is on the disk now."""
         try:
-            recorded.flush(self._books.root_fd)
+            recorded.flush(self._books.root_fd, self._named_directories)
         except OSError as error:
             # The kernel tells it once and may call the pages clean that it could not write.
             recorded.is_suspect = True
@@ -245,7 +247,7 @@ class Flusher:
 
     def _drop(self, recorded: RecordedSegment) -> None:
         recorded.release()
-        self._queue.forget(recorded.segment)
+        self.queue.forget(recorded.segment)
         self._segments.pop(recorded.segment, None)
 
     def see_again(self, live: Iterable[Segment]) -> None:
@@ -257,7 +259,7 @@ class Flusher:
                 self._drop(recorded)
         for segment in wanted:
             if segment not in self._segments:
-                handle = self._queue.take_handle(segment)
+                handle = self.queue.take_handle(segment)
                 self._segments[segment] = RecordedSegment(segment, 0, 0, handle)
 
     def forget_rows(self) -> None:

@@ -336,7 +336,7 @@ def test_a_catalog_that_breaks_in_use_is_made_anew_beside_the_recording(
 def test_overflow_costs_facts_and_no_footage(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "archive", max_events=20)
     recording.run(30, "gate", "door", rounds=False)
-    assert len(recording.archive.keeper.flusher._queue) == 20
+    assert len(recording.archive.keeper.flusher.queue) == 20
     recording.run(10, "gate", "door")
     recording.hang_up(CloseCause.CONNECTION)
     recording.settle(12)
