@@ -34,7 +34,7 @@ from khupho.recorder.recording import Recording, standing_troubles
 from khupho.recorder.secrets import load_sealer, load_signing_key
 from khupho.recorder.service_notice import ServiceNotice
 from khupho.recorder.session import SessionOpener
-from khupho.recorder.settings import load_settings
+from khupho.recorder.settings import Settings, load_settings
 from khupho.recorder.stills import Stills
 from khupho.recorder.stopping import Stopping
 
@@ -88,10 +88,14 @@ def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
     except BaseException:
         sock.close()
         raise
-    remember_archive(options.data, root, archive.archive_id)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        recorder = Recorder(options, clock, store, archive, root, sock)
-        return runner.run(recorder.run(announce))
+    try:
+        remember_archive(options.data, root, archive.archive_id)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            recorder = Recorder(options, clock, store, settings, archive, root, sock)
+            return runner.run(recorder.run(announce))
+    except BaseException:
+        archive.close(ARCHIVE_PATIENCE_S)
+        raise
 
 
 class Recorder:
@@ -102,6 +106,7 @@ class Recorder:
         options: RecorderOptions,
         clock: Clock,
         store: CameraStore,
+        settings: Settings,
         archive: Archive,
         root: Path,
         sock: socket.socket,
@@ -111,9 +116,7 @@ class Recorder:
         self._notice = ServiceNotice(os.environ, os.getpid())
         opener = SessionOpener(clock, archive.arrival, archive.writer)
         self._engine = Engine(opener, clock, alarms=lambda: standing_troubles(archive.alarms))
-        self._recording = Recording(
-            options.data, store, self._engine, archive, load_settings(options.data)
-        )
+        self._recording = Recording(options.data, store, self._engine, archive, settings)
         self._page_archive = PageArchive(archive, root)
         self._today = Today(self._page_archive, clock)
         self._sock = sock
@@ -148,7 +151,10 @@ class Recorder:
             loop.create_task(self._recording.follow(), name="follow"),
             loop.create_task(self._serve(server), name="page"),
         ]
-        await server.started()
+        started = loop.create_task(server.started(), name="started")
+        # Or the page has failed: then recording goes on without it.
+        await asyncio.wait((started, tasks[1]), return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
         # What was made by now lives as long as the program: nothing for the collector to walk through.
         gc.collect()
         gc.freeze()

@@ -37,13 +37,17 @@ def test_neighbours_of_one_kind_are_one_run_and_holes_are_holes() -> None:
             Minute(104, FULL, 2_000_000),
             Minute(106, FULL, 0),
             Minute(107, 0, 0),
+            Minute(108, 20_000_000, 0),
+            Minute(109, 9_000_000, 0),
         ],
         100,
+        109,
     )
     assert made.runs == (
         (0, 2, "full"), (2, 3, "part"), (3, 4, "full"), (4, 5, "hurt"), (6, 7, "full"),
+        (8, 10, "full"),
     )  # fmt: skip
-    assert made.covered_us == 5 * FULL - 400_000 + 30_000_000
+    assert made.covered_us == 5 * FULL - 400_000 + 59_000_000
 
 
 def test_nobody_looks_and_nothing_is_asked() -> None:

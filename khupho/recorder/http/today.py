@@ -33,8 +33,11 @@ class MinuteLedger(Protocol):
     ) -> Iterable[Minute]: ...
 
 
-def runs_of(minutes: Iterable[Minute], first_minute: int) -> DayMinutes:
-    """Neighbouring minutes of one kind as runs, counted from the day's first."""
+def runs_of(minutes: Iterable[Minute], first_minute: int, now_minute: int) -> DayMinutes:
+    """Neighbouring minutes of one kind as runs, counted from the day's first.
+
+    The present minute and the one before aren't judged: their rest is still on its way to the disk.
+    """
     runs: list[tuple[int, int, str]] = []
     covered_us = 0
     for minute in sorted(minutes):
@@ -42,7 +45,8 @@ def runs_of(minutes: Iterable[Minute], first_minute: int) -> DayMinutes:
         if minute.covered_us <= 0:
             continue
         at = minute.minute - first_minute
-        kind = "part" if minute.covered_us < _FULL_US else "full"
+        is_judged = minute.minute < now_minute - 1
+        kind = "part" if is_judged and minute.covered_us < _FULL_US else "full"
         if minute.damaged_us > 0:
             kind = "hurt"
         if runs and runs[-1][1] == at and runs[-1][2] == kind:
@@ -102,7 +106,7 @@ class Today:
                 (minute.minute, minute)
                 for minute in self._ledger.minutes(camera, "main", begin, now + 1)
             )
-            made[camera] = runs_of(known.values(), first)
+            made[camera] = runs_of(known.values(), first, now)
         return made
 
     def close(self) -> None:
