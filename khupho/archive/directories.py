@@ -93,6 +93,26 @@ def file_size(root: int | Path, path: str) -> int:
         return 0
 
 
+def sync_names(root_fd: int, path: str, known_days: set[str]) -> None:
+    """Bring a new segment's name to the disk, and those of its directories if its day isn't known yet.
+
+    Most file systems do that with the file's own first sync; POSIX promises it only for the directory's.
+    Raises `OSError`.
+    """
+    day, _, _ = path.rpartition("/")
+    stream, _, _ = day.rpartition("/")
+    camera, _, _ = stream.rpartition("/")
+    # A directory's name stands in the one above it.
+    above = [one for one in (stream, camera, ".") if day not in known_days]
+    for directory in (day, *above):
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    known_days.add(day)
+
+
 def strangers(root: int | Path) -> Iterator[str]:
     """Segments or directories in places where none belong. Raises `OSError`."""
     for camera, stream in stream_directories(root):

@@ -22,6 +22,7 @@ from khupho.archive.directories import (
     segments_of,
     stream_days,
     stream_directories,
+    sync_names,
 )
 from khupho.archive.identity import LastEnd
 from khupho.archive.journal_entries import SegmentRecovered
@@ -77,6 +78,7 @@ class Intake:
         self._is_beside_writers = is_beside_writers
         self._followed = followed
         self._is_catalog_whole = False
+        self._named_days: set[str] = set()
         self.left_for_later = False
         """Something could not be taken in yet: the next start will."""
         self.segments_taken = 0
@@ -173,6 +175,7 @@ class Intake:
             leaves = found.missing
             note_lost(books, path, found.lost, "cut at recovery", utc_us)
         if made.was_open:
+            sync_names(books.root_fd, path, self._named_days)
             self._note_recovered(made.segment, made.cut_bytes, utc_us)
             self.segments_recovered += 1
         books.file_leaves(leaves)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from khupho.archive.catalog_queries import SegmentRow
 from khupho.archive.clip import StoredSegment
+from khupho.archive.directories import sync_names
 from khupho.archive.events import FragmentCommitted, Segment, SegmentClosed
 from khupho.archive.leaf_record import Leaf, fragment_leaf
 from khupho.archive.minutes import MinuteFold, MinuteRow
@@ -20,8 +21,8 @@ class RecordedSegment:
 
     __slots__ = (
         "closed", "end_utc_us", "flushed_bytes", "fold", "fragments", "frames", "good_bytes", "handle",
-        "is_dirty", "is_lossy", "is_suspect", "key_frames", "lost_packets", "number", "pending", "row_id",
-        "segment",
+        "is_dirty", "is_lossy", "is_named", "is_suspect", "key_frames", "lost_packets", "number",
+        "pending", "row_id", "segment",
     )  # fmt: skip
 
     def __init__(self, segment: Segment, number: int, header_bytes: int, handle: int) -> None:
@@ -43,6 +44,8 @@ class RecordedSegment:
         """Facts of it were dropped: when it is closed it is read from its file."""
         self.is_suspect = False
         """The disk reported an error: what wasn't flushed before may be gone."""
+        self.is_named = False
+        """Its name is on the disk."""
         self.closed: SegmentClosed | None = None
         self.row_id = 0
 
@@ -78,6 +81,12 @@ class RecordedSegment:
                 self.segment.relative_path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=root_fd
             )
         os.fdatasync(self.handle)
+
+    def flush_name(self, root_fd: int, known_days: set[str]) -> None:
+        """Bring its name to the disk, once; see `sync_names`. Raises `OSError`."""
+        if not self.is_named:
+            sync_names(root_fd, self.segment.relative_path, known_days)
+            self.is_named = True
 
     def row(self) -> SegmentRow:
         """The catalog's row, as far as the segment is flushed."""
