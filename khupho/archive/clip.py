@@ -293,6 +293,8 @@ def sample_runs(segment: StoredSegment, placed: PlacedCut) -> Iterator[SampleRun
     """The samples of a cut, a run for each fragment."""
     cut = placed.cut
     chosen = segment.fragments[cut.first_fragment : cut.stop_fragment]
+    skipped = len(chosen[-1].header.sizes) - cut.stop_sample
+    left = sum(len(fragment.header.sizes) for fragment in chosen) - cut.first_sample - skipped
     for index, fragment in enumerate(chosen):
         header = fragment.header
         first = cut.first_sample if index == 0 else 0
@@ -305,8 +307,11 @@ def sample_runs(segment: StoredSegment, placed: PlacedCut) -> Iterator[SampleRun
         else:
             times[-1] = placed.length
         # The last pictures' references may be decoded later than the clip's end: they are decoded
-        # at the end then, and keep their time of presentation.
-        held = [min(time, placed.length) for time in times]
+        # just before the end then, one a tick, and keep their time of presentation.
+        held = [
+            max(min(time, placed.length - left + number), 0) for number, time in enumerate(times)
+        ]
+        left -= stop - first
         shifts = header.ctts[first:stop] if header.ctts else None
         if shifts is not None and held[-2] != times[-2]:
             shifts = tuple(

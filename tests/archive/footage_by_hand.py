@@ -45,11 +45,14 @@ class Film:
     """A hash of each decoded picture, in the order of presentation."""
 
 
-def make_film(path: Path, *, size: str = "160x120", seconds: int = 8, b_frames: int = 2) -> Film:
+def make_film(
+    path: Path, *, size: str = "160x120", seconds: int = 8, b_frames: int = 2, refs: int = 1
+) -> Film:
+    """With three references or more, B-frames refer to B-frames."""
     command = [
         "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25",
         "-t", str(seconds), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast",
-        "-bf", str(b_frames), "-b_strategy", "0", "-g", str(GOP), "-sc_threshold", "0",
+        "-bf", str(b_frames), "-b_strategy", "0", "-refs", str(refs), "-g", str(GOP), "-sc_threshold", "0",
         "-threads", "1", str(path),
     ]  # fmt: skip
     subprocess.run(command, check=True, timeout=60)

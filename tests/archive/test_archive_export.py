@@ -6,8 +6,10 @@ import errno
 import json
 import os
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from footage_by_hand import FRAME_US, GOP, Film, HandMadeArchive, make_film, pictures_of, shown_by
 
@@ -72,6 +74,18 @@ def test_it_begins_and_ends_at_the_asked_picture(
     assert report["start"] == format_utc(T0_US + at(first))
     assert report["asked"]["covered_ms"] == report["asked"]["ms"] == 40 * (stop - first)
     assert report["size_bytes"] == part.path.stat().st_size
+
+
+@pytest.mark.parametrize("stop", range(37, 50))
+def test_decode_times_advance_up_to_the_end(archive: HandMadeArchive, tmp_path: Path, stop: int):
+    """References of the last pictures are decoded before the end, though they are shown after it."""
+    film = make_film(tmp_path / "film.mp4", seconds=2, b_frames=3, refs=4)
+    archive.record(film, 0, 50, T0_US)
+    (part,) = export(archive, tmp_path / "clip.mp4", 0, at(stop)).parts
+    assert pictures_of(part.path) == film.pictures[:stop]
+    with av.open(str(part.path)) as container:
+        times = [packet.dts for packet in container.demux(video=0) if packet.size]
+    assert all(before < after for before, after in pairwise(times))
 
 
 def test_a_time_between_pictures_begins_with_the_one_that_stands(
