@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cameras.foreign_camera import CameraKind, ForeignCamera
 from film import Film
+from footage import segment_paths, start_utc_s
 from recorder_process import RecorderProcess
 
 FILM_SLACK_S = 60
@@ -33,6 +34,16 @@ class Evening:
     @property
     def archive(self) -> Path:
         return self.recorder.archive
+
+    @property
+    def starts_s(self) -> dict[str, list[float]]:
+        """When each segment of a camera's main stream begins."""
+        return {
+            kind.name: [
+                start_utc_s(path) for path in segment_paths(self.archive, kind.name, "main")
+            ]
+            for kind in self.kinds
+        }
 
 
 def spend_evening(kinds: tuple[CameraKind, ...], data: Path, seconds: int) -> Evening:

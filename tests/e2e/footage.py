@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,9 +28,18 @@ def segment_paths(archive: Path, camera: str, stream: str) -> list[Path]:
     return sorted(archive.glob(f"{camera}/{stream}/*/*.mp4"))
 
 
+def start_utc_s(path: Path) -> float:
+    """When a segment begins."""
+    text = f"{path.parent.name} {path.stem}"
+    return datetime.strptime(text, "%Y-%m-%d %H%M%S.%fZ").replace(tzinfo=UTC).timestamp()
+
+
 def read_segment_file(path: Path) -> RecordedSegment:
     """Its samples in decoding order."""
+    return replace(read_clip(path), start_utc_s=start_utc_s(path))
+
+
+def read_clip(path: Path) -> RecordedSegment:
+    """As `read_segment_file`, of a file whose name tells no time."""
     codec, video, audio, sound, sets = units_of(path)
-    day, time = path.parent.name, path.stem
-    start = datetime.strptime(f"{day} {time}", "%Y-%m-%d %H%M%S.%fZ").replace(tzinfo=UTC)
-    return RecordedSegment(path, start.timestamp(), codec, video or audio, sound, sets)
+    return RecordedSegment(path, 0.0, codec, video or audio, sound, sets)

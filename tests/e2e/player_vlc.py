@@ -12,8 +12,8 @@ from zlib import crc32
 
 from child_process import ChildProcess, until
 
-RATE = 8
-"""The film is played that much faster; nothing may be dropped for being late."""
+RATES = (8, 4, 1)
+"""The film is played that much faster; on a busy machine the slower ones are tried too."""
 PATIENCE_S = 60.0
 _FRAME = b"FRAME\n"
 
@@ -31,7 +31,7 @@ def is_here() -> bool:
     return shutil.which("cvlc") is not None
 
 
-def show(path: Path) -> Shown:
+def show(path: Path, rate: int = RATES[0]) -> Shown:
     """Play the video of a file to its end."""
     with tempfile.TemporaryDirectory(prefix="khupho-vlc-") as home:
         Path(home).chmod(0o777)
@@ -43,7 +43,7 @@ def show(path: Path) -> Shown:
         command = [
             "cvlc", "-I", "dummy", "--no-audio", "--vout", "yuv", "--yuv-file", str(pictures),
             "--avcodec-hw", "none", "--no-drop-late-frames", "--no-skip-frames",
-            "--rate", str(RATE), "--play-and-exit", str(film),
+            "--rate", str(rate), "--play-and-exit", str(film),
         ]  # fmt: skip
         counts: list[int] = []
         is_over = threading.Event()

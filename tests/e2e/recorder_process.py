@@ -27,9 +27,13 @@ class RecorderProcess:
         self._address = ""
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, Any, str]:
+        """As `run_plain`, for commands that want to know the data directory."""
+        return self.run_plain(*arguments, "--data", str(self.data), env=env)
+
+    def run_plain(self, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, Any, str]:
         """Run one of its other commands with `--json`: exit code, what it printed, what it complained of."""
         done = subprocess.run(
-            [*PROGRAM, *arguments, "--data", str(self.data), "--json"],
+            [*PROGRAM, *arguments, "--json"],
             capture_output=True,
             text=True,
             timeout=180,
