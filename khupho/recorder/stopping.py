@@ -31,11 +31,13 @@ class Stopping:
         if self._asked.is_set():
             logger.warning("Ended at once; the next start makes its segments' ends good")
             force()
+            return
         self._asked.set()
-        # A thread, since the loop itself may hang in a write to a dead disk.
-        timer = threading.Timer(STOP_PATIENCE_S, _too_late)
-        timer.daemon = True
-        timer.start()
+        # A thread, since the loop itself may hang in a write to a dead disk. It isn't called off: a helper
+        # thread that hangs there too would keep the program from leaving.
+        limit = threading.Timer(STOP_PATIENCE_S, _too_late)
+        limit.daemon = True
+        limit.start()
 
     async def wait(self) -> None:
         """Until it is asked for."""

@@ -12,6 +12,7 @@ from recorder_street import Street, street
 
 from khupho.archive.events import CloseCause
 from khupho.errors import Fault
+from khupho.recorder import session
 from khupho.recorder.snapshot import Phase
 from khupho.recorder.source import SourceConfig
 from khupho.units import US_PER_MINUTE, US_PER_S
@@ -230,3 +231,32 @@ def test_stopping_leaves_no_session_behind_at_the_camera(plain: Street) -> None:
             assert plain.ask("state")["playing"] == 0
 
     asyncio.run(scene())
+
+
+def test_a_bug_met_by_one_camera_is_told_survived_and_met_by_no_other(
+    plain: Street, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = session.Session._read_media
+
+    def spoiled(self: session.Session) -> None:
+        if self.config.camera == "c1" and not broken:
+            broken.append(self)
+            raise ZeroDivisionError("a bug")
+        real(self)
+
+    broken: list[session.Session] = []
+
+    async def scene() -> None:
+        async with keeping_room(source(plain, 1), source(plain, 2)) as made:
+            await made.until(lambda: made.stream("c1").trouble is not None)
+            trouble = made.stream("c1").trouble
+            assert trouble is not None
+            assert trouble.fault is Fault.KHUPHO
+            at = made.frames("c1")
+            await made.until(lambda: made.frames("c1") > at + 5 and made.frames("c2") > 5)
+            assert (made.stream("c1").connects, made.stream("c2").connects) == (2, 1)
+
+    monkeypatch.setattr(session.Session, "_read_media", spoiled)
+    asyncio.run(scene())
+    assert broken
+    assert any(record.exc_info for record in caplog.records)
