@@ -57,8 +57,8 @@ class Flusher:
         """Stream to the end and cause of its newest segment."""
         self.uncertain: set[tuple[str, str]] = set()
         """Streams whose newest segment of the last run isn't made good yet."""
-        self._named_directories: set[str] = set()
-        """Days whose directories' names are on the disk."""
+        self._named_days: set[str] = set()
+        """Directories whose names are on the disk."""
         self._openings: list[Segment] = []
         """Of uncertain streams, whose gaps are yet to be noted."""
 
@@ -174,7 +174,8 @@ class Flusher:
     def _sync(self, recorded: RecordedSegment) -> bool:
         """Whether the segment is on the disk now."""
         try:
-            recorded.flush(self._books.root_fd, self._named_directories)
+            recorded.flush(self._books.root_fd)
+            recorded.flush_name(self._books.root_fd, self._named_days)
         except OSError as error:
             # The kernel tells it once and may call the pages clean that it could not write.
             recorded.is_suspect = True

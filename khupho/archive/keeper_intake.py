@@ -27,16 +27,19 @@ from khupho.archive.directories import (
 from khupho.archive.identity import LastEnd
 from khupho.archive.journal_entries import SegmentRecovered
 from khupho.archive.keeper_flush import note_lost
-from khupho.archive.leaf_record import Leaf
+from khupho.archive.leaf_record import Leaf, LeafKind
 from khupho.archive.leaves_of_files import compare_leaves
 from khupho.archive.recorded_segment import stored_minutes, stored_row
 from khupho.archive.recovery import SegmentRemovedError, recover_segment
 from khupho.archive.retention import Stored
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.segment_reader import SegmentError, walk_segment
-from khupho.units import US_PER_DAY, US_PER_MS, format_utc
+from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_MS, format_utc
 
 _LONGEST_SEGMENT_US = US_PER_DAY
+_LEAVES_LATE_US = US_PER_HOUR
+"""Leaves of footage that ended so long before the log's newest are there: no flush is put off longer."""
+_LAST_LEAVES = 4096
 
 logger = logging.getLogger("khupho.archive.keeper")
 Newest = Mapping[tuple[str, str], str]
@@ -79,6 +82,7 @@ class Intake:
         self._followed = followed
         self._is_catalog_whole = False
         self._named_days: set[str] = set()
+        self._leaves_doubted_from_us = 0
         self.left_for_later = False
         """Something could not be taken in yet: the next start will."""
         self.segments_taken = 0
@@ -94,6 +98,7 @@ class Intake:
             remove_segment(self._books.root_fd, path, keep_day="")
         catalog = self._catalog()
         is_whole = self._is_catalog_whole = catalog.is_whole
+        self._leaves_doubted_from_us = self._newest_leaf_us() - _LEAVES_LATE_US
         first_day = "" if is_whole else "0000-00-00"
         if is_whole and self._last_end is LastEnd.CLEAN and not self._left_open(catalog):
             return
@@ -165,8 +170,10 @@ class Intake:
             logger.error("%s isn't what its facts say; it is left alone", path)
             return
         leaves: list[Leaf] = []
-        if made.was_open or is_newest or self._is_catalog_whole:
-            # In a whole catalog what it lacks was never flushed. Else only the last ones can lack leaves.
+        is_late = stored.end_utc_us >= self._leaves_doubted_from_us
+        if made.was_open or is_newest or is_late or self._is_catalog_whole:
+            # In a whole catalog what it lacks was never flushed. Else only what ended lately can lack
+            # leaves: also a closed segment that another one followed within the flush interval.
             books.proof.write()
             until_us = next_start_utc_us(books.root_fd, path)
             found = compare_leaves(
@@ -190,6 +197,14 @@ class Intake:
                     fresh.size_bytes,
                 )
             )  # fmt: skip
+
+    def _newest_leaf_us(self) -> int:
+        """When the newest fragment began that has a leaf, as the log's end tells."""
+        proof = self._books.proof
+        lately = proof.leaves(max(proof.size - _LAST_LEAVES, 0), proof.size)
+        return max(
+            (leaf.start_utc_us for leaf in lately if leaf.kind == LeafKind.FRAGMENT), default=0
+        )
 
     def _note_removed(self, path: str, number: int, utc_us: int) -> None:
         """There was not one whole fragment; leaves of it tell that there had been."""

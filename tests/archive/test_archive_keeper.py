@@ -367,10 +367,10 @@ def test_a_failed_flush_is_told_and_what_it_cost_is_cut(
     recording.run(12, "gate", "door")
     honest = RecordedSegment.flush
 
-    def flush(recorded: RecordedSegment, root_fd: int, known: set[str]) -> None:
+    def flush(recorded: RecordedSegment, root_fd: int) -> None:
         if recorded.segment.camera == "gate":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        honest(recorded, root_fd, known)
+        honest(recorded, root_fd)
 
     monkeypatch.setattr(RecordedSegment, "flush", flush)
     recording.run(11, "gate", "door")

@@ -162,6 +162,12 @@ class FaultDisk(mfusepy.Operations):
         if self._trace is not None:
             self._trace.put("mkdir", path[1:])
 
+    def link(self, target, source):
+        self._check("create", target)
+        os.link(self._full(source), self._full(target))
+        if self._trace is not None:
+            self._trace.link(source[1:], target[1:])
+
     def unlink(self, path):
         self._check("change", path)
         os.unlink(self._full(path))

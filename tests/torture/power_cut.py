@@ -70,6 +70,8 @@ class DiskModel:
         """Path to file id; -1 for a directory."""
         self._pending_names: list[Op] = []
         self.last_sync_us = 0
+        self.mark = 0
+        """The number of the last `mark`."""
 
     def take(self, op: Op) -> None:
         """The next op."""
@@ -79,6 +81,8 @@ class DiskModel:
                 self._durable_names[op.path] = op.file
                 for parent in _parents(op.path):
                     self._durable_names.setdefault(parent, -1)
+            case "mark":
+                self.mark = op.offset
             case "create":
                 self._files[op.file] = _File()
                 self._pending_names.append(op)
@@ -191,7 +195,7 @@ def _directory(path: str) -> str:
 
 def _directories(op: Op) -> set[str]:
     found = {_directory(op.path)}
-    if op.kind == "rename":
+    if op.kind in ("rename", "link"):
         found.add(_directory(op.data.decode()))
     return found
 
@@ -205,6 +209,8 @@ def _name(names: dict[str, int], op: Op) -> None:
             names[op.path] = op.file
         case "unlink" | "rmdir":
             names.pop(op.path, None)
+        case "link":
+            names[op.data.decode()] = op.file
         case "rename":
             new = op.data.decode()
             for path in [p for p in names if p == op.path or p.startswith(op.path + "/")]:

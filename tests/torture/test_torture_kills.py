@@ -96,6 +96,7 @@ def torture(tmp_path: Path, clip, kills: int, seed: int) -> Tally:
                 leaves.check(torn_bytes=RECORD_BYTES)
                 journal.check(torn_bytes=4096)
                 judge_kill(station, before, walked, digests, tally)
+                assert_clean(station.check())
                 if kill % 20 == 19 or kill == kills - 1 or rng.random() < 0.05:
                     # Made good by a start, with all of recovery done, and then looked at while it runs.
                     station.start()

@@ -25,8 +25,10 @@ class Op(NamedTuple):
     fsync       -               id      -                       (fdatasync as well)
     fsyncdir    of directory    0
     rename      old             0       -           new path, encoded
+    link        of the file     id      -           the other path, encoded
     unlink      of the file     id
     rmdir       of directory    0
+    mark        -               0       any number that the test wants to know
     """
 
     kind: str
@@ -84,6 +86,12 @@ class TraceWriter:
             for path, target in moved.items():
                 self._ids[target] = self._ids.pop(path)
             self._put(Op("rename", time.monotonic_ns() // 1000, old, 0, 0, new.encode()))
+
+    def link(self, path: str, other: str) -> None:
+        """A file has one more name."""
+        with self._lock:
+            found = self._ids[other] = self._ids[path]
+            self._put(Op("link", time.monotonic_ns() // 1000, path, found, 0, other.encode()))
 
     def unlink(self, path: str) -> None:
         """A name is gone; whoever has the file open keeps its id."""
