@@ -15,7 +15,7 @@ from khupho.media.nal import split_annex_b
 from khupho.media.samples import Sample, SampleBatch
 from khupho.wire.rtp.loss import Loss
 from khupho.wire.rtp.nal_kinds import (
-    IGNORED,
+    DELIMITER,
     KEY_PICTURE,
     LEADING_PICTURE,
     LEADS,
@@ -55,11 +55,9 @@ class AccessUnits:
         "_held",
         "_held_bytes",
         "_hides_start_codes",
-        "_is_over",
         "_kinds",
         "_lost_after",
         "_settled",
-        "_skips_leading",
         "_told_format",
         "_unit_hole",
         "begins_at",
@@ -68,6 +66,7 @@ class AccessUnits:
         "fragment",
         "has_picture",
         "is_key",
+        "is_over",
         "loss",
         "lost",
         "marker",
@@ -81,6 +80,7 @@ class AccessUnits:
         "samples",
         "sets",
         "size_bytes",
+        "skips_leading",
         "timeline",
         "timestamp",
         "unit_timestamp",
@@ -115,10 +115,10 @@ class AccessUnits:
         self._after_hole = False
         self._unit_hole = False
         self._lost_after = 0
-        self._is_over = False
+        self.is_over = False
         self.marker = False
         self.marker_lies = False
-        self._skips_leading = False
+        self.skips_leading = False
         self._held: list[Piece] = []
         self._held_bytes = 0
         self._aside = bytearray()
@@ -145,7 +145,7 @@ class AccessUnits:
             self.has_picture
             and not self.broken
             and not (self.lost or self._lost_after or self._after_hole or self._unit_hole)
-            and not (self._is_over or (self.is_key and self.loss.is_damaged))
+            and not (self.is_key and self.loss.is_damaged)
             and not (self.discontinuity or self.loss.is_waiting or self.timeline.is_in_doubt)
             and not (self.sets.pending or self._held)
             and self.sets.format is self._told_format
@@ -160,7 +160,7 @@ class AccessUnits:
     def hole(self, packets: int, *, suspect: bool = False) -> None:
         """So many packets are missing here, or were damaged. `suspect`: so may be the last one."""
         if self.has_picture:
-            is_whole = self._is_over or (self.marker and not self.marker_lies and not suspect)
+            is_whole = self.is_over or (self.marker and not self.marker_lies and not suspect)
             if self.fragment == IN_PLACE or not is_whole:
                 self._break()
             self._lost_after += packets
@@ -201,9 +201,9 @@ class AccessUnits:
             self._slice(kind, unit[self._kinds.header_bytes])
         elif kind == PARAMETER_SET:
             self.sets.add(bytes(unit))
-            self._is_over = self.has_picture
+            self.is_over = self.has_picture
             return
-        elif kind == IGNORED:
+        elif kind <= DELIMITER:
             return
         elif kind == LEADS and self.has_picture:
             self._hold(unit)
@@ -213,7 +213,7 @@ class AccessUnits:
             self.grown(4 + len(unit))
 
     def _hold(self, unit: Piece) -> None:
-        self._is_over = True
+        self.is_over = True
         if self._held_bytes + len(unit) <= MAX_HELD_BYTES:
             self._held += (_LENGTH(len(unit)), bytes(unit))
             self._held_bytes += 4 + len(unit)
@@ -228,7 +228,7 @@ class AccessUnits:
             self._aside += data
             self._aside_timestamp = self.timestamp
             if kind >= PICTURE and self.timestamp != self.unit_timestamp:
-                self._is_over = self.has_picture
+                self.is_over = self.has_picture
             return
         self._slice(kind, data[0])
         self.fragment = IN_PLACE
@@ -289,7 +289,7 @@ class AccessUnits:
                     self._break()
                 elif self.marker:
                     self.marker_lies = True
-                self._is_over = False
+                self.is_over = False
                 return
             self._end_unit()
             if is_same_time:
@@ -309,8 +309,8 @@ class AccessUnits:
             if not is_first:
                 self._break()
         if self.is_key:
-            self._skips_leading = self.loss.is_waiting
-        elif kind == LEADING_PICTURE and self._skips_leading:
+            self.skips_leading = self.loss.is_waiting
+        elif kind == LEADING_PICTURE and self.skips_leading:
             self._break()
         if self.sets.pending:
             self.sets.apply()
@@ -333,7 +333,7 @@ class AccessUnits:
         if self._unit_hole:
             self.loss.hole(self.pts_90k)
         self._lost_after = 0
-        self._unit_hole = self._is_over = False
+        self._unit_hole = self.is_over = False
         self.size_bytes = self._held_bytes
         self.begins_at = len(self.parts)
         if self._held:
@@ -415,11 +415,12 @@ class AccessUnits:
         parts, begins_at = self.parts, self.begins_at
         batch = None
         if self.samples:
+            pieces = _pieces(parts[:begins_at])
             batch = SampleBatch(
-                _pieces(parts[:begins_at]),
+                pieces,
                 self.samples,
                 self.pts_90k if self.has_picture else None,
-                sum([sample.size_bytes for sample in self.samples]),
+                sum(map(len, pieces)),
                 self.lost,
             )
             self.samples = []
@@ -437,7 +438,7 @@ class AccessUnits:
 
     def finish(self) -> SampleBatch | None:
         """The samples since the last call, and the access unit in progress if it is whole."""
-        is_whole = self._is_over or (self.marker and self.fragment == NO_FRAGMENT)
+        is_whole = self.is_over or (self.marker and self.fragment == NO_FRAGMENT)
         self._forget_fragment()
         if self.has_picture and is_whole:
             self._end_unit()

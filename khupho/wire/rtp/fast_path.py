@@ -13,8 +13,7 @@ is allocated for long, and a batch is mostly one piece of memory that is hot alr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -22,12 +21,20 @@ from khupho.media.formats import Codec
 from khupho.media.samples import Sample
 from khupho.units import MEDIA_CLOCK_HZ
 from khupho.wire.rtp.access_units import IN_PLACE, MAX_UNIT_BYTES, NO_FRAGMENT, AccessUnits
-from khupho.wire.rtp.nal_kinds import NAL_KINDS, PICTURE
+from khupho.wire.rtp.nal_kinds import (
+    DELIMITER,
+    KEY_PICTURE,
+    NAL_KINDS,
+    PARAMETER_SET,
+    PICTURE,
+)
 from khupho.wire.rtp.timeline import MAX_STEP_S
 from khupho.wire.rtp.track import TrackReader
 
 LONGEST_RUN = 24
 _MOST_LAYOUTS = 1024
+_MOST_FRONTS = 4
+_MOST_PATIENCE = 4_096
 _MOST_USUAL_BYTES = 9_000
 """A jumbo frame. Larger fragments are few, and one by one is fast enough for them."""
 _MARKER = 0x80
@@ -63,6 +70,7 @@ class _Layout(NamedTuple):
     """Length and header of the NAL unit, then the data of each."""
 
 
+_Matcher = Callable[..., "re.Match[bytes] | None"]
 _layouts: dict[int, _Layout] = {}
 """Shared by all streams; most cameras' packets have one of a few sizes."""
 
@@ -81,22 +89,24 @@ def _layout(key: int, header_bytes: int, data_bytes: int, count: int) -> _Layout
     return layout
 
 
-@lru_cache(maxsize=256)
-def _picture_pattern(head: bytes, tail_bytes: int, kind: int, data_bytes: int) -> re.Pattern[bytes]:
-    """A picture in fragments: a first slice's first, any number of middle ones of the same size and
-    time, and the last one as far as its FU header. `head`: frame, length and flags of all but the last.
+def _pictures(head: bytes, fronts: Iterable[bytes], data_bytes: int) -> re.Pattern[bytes]:
+    """A picture in fragments: a first slice's first one, any number of middle ones of the same size and
+    time, and the last one as far as its FU header. Sequence numbers are left open.
 
-    Sequence numbers are left open, and the source but for its being one.
+    `head`: frame, length and flags of all but the last; `fronts`: source, payload header and FU header of
+    the first. Each makes one alternative with one group.
     """
-    begin, flags, payload_type = re.escape(head), re.escape(head[4:5]), head[5]
-    types = _one_of(payload_type, payload_type | _MARKER)
-    return re.compile(
-        b"%b..(.{%d})%b[\x80-\xff].{%d}"
-        % (begin, tail_bytes - 1, _one_of(kind | _START), data_bytes - 1)
-        + b"(?:%b..\\1%b.{%d}){0,%d}+" % (begin, _one_of(kind), data_bytes, LONGEST_RUN - 1)
-        + b"%b..%b%b..\\1%b" % (re.escape(head[:2]), flags, types, _one_of(kind | _END)),
-        re.S,
-    )
+    begin, channel, flags = re.escape(head), re.escape(head[:2]), re.escape(head[4:5])
+    types = _one_of(head[5], head[5] | _MARKER)
+    alternatives = []
+    for group, front in enumerate(fronts, 1):
+        source, nal_type = re.escape(front[:-1]), front[-1] & 0x3F
+        again = b"\\%d%b" % (group, source)
+        first = b"(....)%b%b[\x80-\xff].{%d}" % (source, _one_of(front[-1]), data_bytes - 1)
+        middle = b"%b..%b%b.{%d}" % (begin, again, _one_of(nal_type), data_bytes)
+        last = b"%b..%b%b..%b%b" % (channel, flags, types, again, _one_of(nal_type | _END))
+        alternatives.append(b"%b(?:%b){0,%d}+%b" % (first, middle, LONGEST_RUN - 1, last))
+    return re.compile(b"%b..(?:%b)" % (begin, b"|".join(alternatives)), re.S)
 
 
 def _one_of(*values: int) -> bytes:
@@ -107,8 +117,8 @@ class FastPath:
     """Takes runs of one video track's packets from an interleaved connection."""
 
     __slots__ = (
-        "_data_at", "_flags", "_frame", "_front", "_head", "_header_bytes", "_is_h264", "_kinds",
-        "_nal_header", "_picture", "_size", "_ssrc", "_start", "_track", "_units",
+        "_data_at", "_enough", "_flags", "_frame", "_fronts", "_head", "_header_bytes", "_is_h264",
+        "_kinds", "_picture", "_seen", "_size", "_ssrc", "_start", "_track", "_units",
     )  # fmt: skip
 
     def __init__(self, track: TrackReader, units: AccessUnits, codec: Codec, channel: int) -> None:
@@ -122,15 +132,16 @@ class FastPath:
         self._data_at = _BEFORE_PAYLOAD + 1 + self._header_bytes
         self._head = Struct(f">IHH{9 + self._header_bytes}s").unpack_from
         self._start = Struct(">IIBBBB").unpack_from
-        # Of the last picture that came in fragments: what its first packet looked like.
         self._ssrc = -1
+        # Of pictures that come in fragments: what their first packets look like.
         self._size = 0
-        """With the interleaved frame; 0 if there was none."""
-        self._front = b""
-        """Source, payload header and FU header."""
-        self._nal_header = b""
-        self._picture: Callable[..., re.Match[bytes] | None] | None = None
-        """Matches a whole picture like it."""
+        """With the interleaved frame."""
+        self._fronts: dict[bytes, bytes] = {}
+        """Source, payload header and FU header; and the NAL header they make."""
+        self._seen = 0
+        self._enough = 2
+        self._picture: _Matcher | None = None
+        """Matches a whole picture that looks like that; its group's number tells which."""
 
     def take(self, scratch: memoryview, position: int, end: int) -> int:
         """Take what it can of `scratch[position:end]`. Returns where the slow path goes on.
@@ -148,8 +159,9 @@ class FastPath:
         unpack, unpack_start = self._head, self._start
         data_at, header_bytes, kinds = self._data_at, self._header_bytes, self._kinds
         frame, flags, is_h264 = self._frame, _VERSION_2 | track.payload_type, self._is_h264
-        if flags != self._flags:
-            self._flags, self._ssrc = flags, -1
+        if flags != self._flags or ssrc != self._ssrc:
+            self._flags, self._ssrc = flags, ssrc
+            self._forget()
         tell = units.samples.append
         begun = expected = number & 0xFFFF
         can_begin = units.is_plain and timeline.clock_hz == MEDIA_CLOCK_HZ
@@ -159,9 +171,8 @@ class FastPath:
         nal_bytes, nal_header = units.nal_bytes, units.nal_header
         in_nal = may_run = units.fragment == IN_PLACE
         middle, last = self._tails(timestamp, ssrc, nal_header) if in_nal else (b"", b"")
-        picture = self._picture if self._ssrc == ssrc else None
-        usual_size, usual_front, usual_header = self._size, self._front, self._nal_header
-        step, had_marker = 0, units.marker
+        picture, usual_size, usual_headers = self._picture, self._size, list(self._fronts.values())
+        step, had_marker, is_over, had_key = 0, units.marker, units.is_over, False
         # Where the access unit in progress and its open NAL unit begin in what is written here; -1
         # where they began before.
         unit_at = nal_at = -1
@@ -171,7 +182,7 @@ class FastPath:
             if picture is not None and can_begin and not in_nal:
                 # Perhaps a whole picture, made like the last one.
                 match = picture(raw, position, end)
-                if match is not None:
+                if match is not None and match.lastindex is not None:
                     end_data = match.end()
                     count = (end_data - position) // usual_size
                     data_bytes = usual_size - data_at
@@ -184,7 +195,6 @@ class FastPath:
                     if (
                         fields[0:-3:2] == _NUMBERS[expected : expected + count]
                         and end_number == expected + count
-                        and raw[position + 12 : position + data_at] == usual_front
                         and end_data < following <= end
                         and 0 < now - timestamp <= _MOST_STEP_90K
                         and size_bytes <= MAX_UNIT_BYTES
@@ -196,7 +206,8 @@ class FastPath:
                         )
                         last_bytes = following - end_data
                         nal_bytes = header_bytes + data_bytes * count + last_bytes
-                        layout.put_picture(raw, written, nal_bytes, usual_header, *fields[1:-3:2])
+                        nal_header = usual_headers[match.lastindex - 1]
+                        layout.put_picture(raw, written, nal_bytes, nal_header, *fields[1:-3:2])
                         unit_at = written
                         data = written + 4 + nal_bytes - last_bytes
                         written = data + last_bytes
@@ -208,6 +219,7 @@ class FastPath:
                         expected += count + 1
                         position = following
                         had_marker = end_flags != flags
+                        is_over = False
                         continue
             head, packet_flags, number, tail = unpack(raw, position)
             size = (head & 0xFFFF) + 4
@@ -220,10 +232,14 @@ class FastPath:
                 or head >> 16 != frame
                 or packet_flags - marker != flags
                 or following > end
-                or data_bytes <= 0
             ):
                 break
-            if tail == middle:
+            if data_bytes <= 0:
+                if data_bytes or in_nal or not can_begin or kinds[tail[8]] != DELIMITER:
+                    break
+                if int.from_bytes(tail[4:8], "big") != ssrc:
+                    break
+            elif tail == middle:
                 if marker:
                     break
                 if is_kept:
@@ -255,7 +271,19 @@ class FastPath:
                     is_fragment = first >> 1 & 0x3F == _FU_H265
                     fu_header, after_header = third, fourth if is_fragment else third
                     header = first & 0x81 | (third & 0x3F) << 1 if is_fragment else first
-                if kinds[header] != PICTURE or source != ssrc or size_bytes > MAX_UNIT_BYTES:
+                kind = kinds[header]
+                if source != ssrc or size_bytes > MAX_UNIT_BYTES:
+                    break
+                if kind == PARAMETER_SET and not is_fragment:
+                    # Repeated before each key frame, and nearly always what it was.
+                    if not units.sets.knows(bytes(raw[position + _BEFORE_PAYLOAD : following])):
+                        break
+                    is_over = True
+                    had_marker = marker != 0
+                    expected += 1
+                    position = following
+                    continue
+                if kind != PICTURE and (kind != KEY_PICTURE or is_damaged):
                     break
                 if is_fragment:
                     if marker or fu_header & 0xC0 != _START:
@@ -274,9 +302,12 @@ class FastPath:
                     unit_at = written
                     step = now - timestamp
                     ticks += step
-                    pts_90k, timestamp, is_key, size_bytes = ticks, now, False, 0
+                    pts_90k, timestamp, size_bytes = ticks, now, 0
+                    is_key = kind == KEY_PICTURE
+                    had_key |= is_key
                 elif after_header & 0x80 or had_marker:
                     break
+                is_over = False
                 if is_fragment:
                     nal_at = written
                     nal_header = _BYTES[header] if is_h264 else bytes((header, second))
@@ -287,15 +318,12 @@ class FastPath:
                     written += data_bytes
                     size_bytes += 4 + nal_bytes
                     front = tail[:-1]
-                    kind = fu_header & 0x3F
-                    middle, last = front + _BYTES[kind], front + _BYTES[kind | _END]
+                    nal_type = fu_header & 0x3F
+                    middle, last = front + _BYTES[nal_type], front + _BYTES[nal_type | _END]
                     in_nal = may_run = True
-                    if unit_at == nal_at and (
-                        picture is None or size != usual_size or tail[4:] != usual_front
-                    ):
-                        self._learn(ssrc, size, tail[4:], nal_header)
-                        picture = self._picture
-                        usual_size, usual_front, usual_header = size, tail[4:], nal_header
+                    if kind == PICTURE and unit_at == nal_at:
+                        picture = self._learn(size, tail[4:], nal_header)
+                        usual_size, usual_headers = size, list(self._fronts.values())
                 else:
                     nal_bytes = size - _BEFORE_PAYLOAD
                     data = position + _BEFORE_PAYLOAD
@@ -338,7 +366,9 @@ class FastPath:
         if expected != begun:
             sequence.go_on(expected - begun)
             track.packets += expected - begun
-            units.marker = had_marker
+            units.marker, units.is_over = had_marker, is_over
+            if had_key:
+                units.skips_leading = False
             units.fragment = IN_PLACE if in_nal else NO_FRAGMENT
             units.nal_bytes, units.nal_header = nal_bytes, nal_header
             if step:
@@ -349,21 +379,32 @@ class FastPath:
                 units.written(scratch, written_from, unit_at, nal_at if in_nal else -1, written)
         return position
 
-    def _learn(
-        self, ssrc: int, size: int, front: bytes, nal_header: bytes
-    ) -> Callable[..., re.Match[bytes] | None] | None:
-        """A picture begins with such a packet. Twice the same in a row, and it is what to look for."""
-        if (self._ssrc, self._size, self._front) != (ssrc, size, front):
-            self._ssrc, self._size, self._front, self._nal_header = ssrc, size, front, nal_header
-            self._picture = None
-        elif self._picture is None and size <= _MOST_USUAL_BYTES:
-            self._picture = _picture_pattern(
-                _HEAD(self._frame << 16 | size - 4, self._flags),
-                9 + self._header_bytes,
-                front[-1] & 0x3F,
-                size - self._data_at,
-            ).match
+    def _learn(self, size: int, front: bytes, nal_header: bytes) -> _Matcher | None:
+        """A picture begins with a packet like that. Seen often enough, and it is what to look for.
+
+        What is enough doubles with each pattern made, so that nobody makes us make one after the other.
+        """
+        if size != self._size:
+            self._forget()
+            self._size = size
+        if (
+            front not in self._fronts
+            and size <= _MOST_USUAL_BYTES
+            and len(self._fronts) < _MOST_FRONTS
+        ):
+            self._seen += 1
+            if self._seen >= self._enough:
+                self._seen = 0
+                self._enough = min(2 * self._enough, _MOST_PATIENCE)
+                self._fronts[front] = nal_header
+                head = _HEAD(self._frame << 16 | size - 4, self._flags)
+                self._picture = _pictures(head, self._fronts, size - self._data_at).match
         return self._picture
+
+    def _forget(self) -> None:
+        self._size = self._seen = 0
+        self._fronts = {}
+        self._picture = None
 
     def _tails(self, timestamp: int, ssrc: int, nal_header: bytes) -> tuple[bytes, bytes]:
         """Tails of the middle and last fragments of a NAL unit."""

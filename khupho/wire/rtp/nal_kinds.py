@@ -11,17 +11,19 @@ from khupho.media import h264, h265
 from khupho.media.formats import Codec
 
 IGNORED = 0
-"""Delimiters, filler and what has no meaning: not kept."""
-STAYS = 1
+"""Filler and what has no meaning: not kept."""
+DELIMITER = 1
+"""An access unit delimiter: not kept."""
+STAYS = 2
 """Kept, wherever it stands."""
-LEADS = 2
+LEADS = 3
 """Kept, and belongs to the picture after it (SEI)."""
-PARAMETER_SET = 3
-PICTURE = 4
+PARAMETER_SET = 4
+PICTURE = 5
 """A slice."""
-LEADING_PICTURE = 5
+LEADING_PICTURE = 6
 """A slice that cannot be decoded if decoding began at the key frame before it (RASL)."""
-KEY_PICTURE = 6
+KEY_PICTURE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ def _h264_kind(first_byte: int) -> int:
         return PARAMETER_SET
     if kind == h264.NAL_SEI:
         return LEADS
+    if kind == h264.NAL_AUD:
+        return DELIMITER
     # Partitions B and C (they tell no macroblock); end of sequence and stream; prefix NAL units;
     # auxiliary and extension slices.
     return STAYS if kind in (3, 4, 10, 11, 14, 19, 20, 21) else IGNORED
@@ -60,6 +64,8 @@ def _h265_kind(first_byte: int) -> int:
         return PARAMETER_SET
     if kind == h265.NAL_PREFIX_SEI:
         return LEADS
+    if kind == h265.NAL_AUD:
+        return DELIMITER
     stays = (h265.NAL_SUFFIX_SEI, h265.NAL_END_OF_SEQUENCE, h265.NAL_END_OF_BITSTREAM)
     return STAYS if kind in stays else IGNORED
 

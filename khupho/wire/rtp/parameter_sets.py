@@ -19,7 +19,17 @@ class ParameterSets:
     What stands in band wins over the SDP. A set that cannot be read changes nothing.
     """
 
-    __slots__ = ("_codec", "_pps", "_sps", "_tried", "_vps", "format", "pending", "splits_pictures")
+    __slots__ = (
+        "_codec",
+        "_known",
+        "_pps",
+        "_sps",
+        "_tried",
+        "_vps",
+        "format",
+        "pending",
+        "splits_pictures",
+    )
 
     def __init__(self, codec: Codec, declared: TrackFormat | None) -> None:
         self.format: VideoFormat | None = None
@@ -31,6 +41,7 @@ class ParameterSets:
         self._vps = b""
         self._sps = b""
         self._pps: dict[int, bytes] = {}
+        self._known: frozenset[bytes] = frozenset()
         self._tried: tuple[bytes, ...] = ()
         if isinstance(declared, VideoFormat):
             self.pending = list(declared.parameter_sets)
@@ -38,14 +49,19 @@ class ParameterSets:
 
     def add(self, nal: bytes) -> None:
         """Take a VPS, SPS or PPS. One beyond all bounds is ignored."""
+        if self.knows(nal):
+            return
         if len(nal) <= MAX_PARAMETER_SET_BYTES and len(self.pending) < MAX_PENDING:
             self.pending.append(nal)
+
+    def knows(self, nal: bytes) -> bool:
+        """Whether it changes nothing, since it counts already."""
+        return not self.pending and nal in self._known
 
     def apply(self) -> None:
         """Let what has come count from here on."""
         pending, self.pending = self.pending, []
-        known = (self._vps, self._sps, *self._pps.values())
-        if all(nal in known for nal in pending):
+        if self._known.issuperset(pending):
             return
         vps, sps, pps = self._vps, self._sps, {}
         is_h264 = self._codec is Codec.H264
@@ -61,6 +77,7 @@ class ParameterSets:
             # PPS that come one by one are of one set; those of another SPS are not.
             pps = {**self._pps, **pps}
         self._vps, self._sps, self._pps = vps, sps, pps
+        self._known = frozenset((vps, sps, *pps.values()))
         self._make(vps, sps, pps)
 
     def _make(self, vps: bytes, sps: bytes, pps: Mapping[int, bytes]) -> None:
