@@ -34,6 +34,7 @@ from khupho.archive.recovery import SegmentRemovedError, recover_segment
 from khupho.archive.retention import Stored
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.segment_reader import SegmentError, walk_segment
+from khupho.errors import Fault
 from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_MS, format_utc
 
 _LONGEST_SEGMENT_US = US_PER_DAY
@@ -165,6 +166,13 @@ class Intake:
         except SegmentRemovedError:
             self._note_removed(path, number, utc_us)
             return
+        except SegmentError as error:
+            if flushed_bytes or not self._was_never_flushed(path, number, error):
+                raise
+            logger.warning("%s was begun when the power failed; nothing of it can be read", path)
+            remove_segment(books.root_fd, path, keep_day=directory.day)
+            self._note_removed(path, number, utc_us)
+            return
         stored = made.segment
         if segment_path(stored.camera, stored.stream, stored.start_utc_us) != path:
             logger.error("%s isn't what its facts say; it is left alone", path)
@@ -199,12 +207,26 @@ class Intake:
             )  # fmt: skip
 
     def _newest_leaf_us(self) -> int:
-        """When the newest fragment began that has a leaf, as the log's end tells."""
+        """When the newest fragment began that has a leaf, as the log's end tells; 0 where none has."""
         proof = self._books.proof
         lately = proof.leaves(max(proof.size - _LAST_LEAVES, 0), proof.size)
         return max(
             (leaf.start_utc_us for leaf in lately if leaf.kind == LeafKind.FRAGMENT), default=0
         )
+
+    def _was_never_flushed(self, path: str, number: int, error: SegmentError) -> bool:
+        """Whether a segment whose beginning cannot be read is one that a power cut tore before its first
+        flush: it was begun lately, and nothing of it has a leaf. Else it is damage, and stays."""
+        name = parse_segment_path(path)
+        if self._last_end is not LastEnd.POWER_CUT or error.fault is Fault.DISK or name is None:
+            return False
+        start_us = name.start_utc_ms * US_PER_MS
+        if start_us < self._leaves_doubted_from_us:
+            return False
+        proof = self._books.proof
+        proof.write()
+        until_us = next_start_utc_us(self._books.root_fd, path)
+        return next(proof.find(number, start_us, until_us), None) is None
 
     def _note_removed(self, path: str, number: int, utc_us: int) -> None:
         """There was not one whole fragment; leaves of it tell that there had been."""

@@ -475,3 +475,39 @@ def test_with_its_thread(tmp_path: Path) -> None:
     report = check_archive(tmp_path / "archive", deep=True)
     assert report.is_well
     assert report.segments == 1
+
+
+def test_a_closed_segment_whose_leaves_were_not_flushed_gets_them_with_a_new_catalog(
+    recording: Recording,
+) -> None:
+    """Found by cutting the power at every moment: another segment followed within the flush interval."""
+    recording.run(12, "gate")
+    recording.hang_up(CloseCause.CONNECTION)
+    recording.clock.advance(US_PER_S)
+    recording.run(2, "gate")
+    recording.kill()
+    (recording.root / CATALOG_NAME).unlink()
+    recording.restart()
+    recording.settle()
+    assert recording.close()
+    assert is_well(recording)
+
+
+@pytest.mark.parametrize("boot", ["another", None])
+def test_a_beginning_that_a_power_cut_tore_is_removed_and_a_damaged_one_stays(
+    recording: Recording, boot: str | None
+) -> None:
+    recording.run(12, "yard")
+    recording.run(3, "gate")
+    recording.kill()
+    (path,) = (recording.root / "gate").glob("*/*/*.mp4")
+    data = path.read_bytes()
+    path.write_bytes(bytes(512) + data[512:])
+    if boot is not None:
+        running = recording.root / "running.json"
+        running.write_text(json.dumps(json.loads(running.read_text()) | {"boot": boot}))
+    recording.restart()
+    recording.settle()
+    assert path.exists() is (boot is None)
+    assert recording.close()
+    assert is_well(recording) is (boot is not None)

@@ -20,8 +20,8 @@ from khupho.units import US_PER_S
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 """Of `recording_by_hand`."""
-MOST_LOST_US = (FLUSH_INTERVAL_S + 1) * US_PER_S
-"""The flush interval, and the second that a process may have in hand when it begins."""
+MOST_LOST_US = FLUSH_INTERVAL_S * US_PER_S + 3 * 480_000
+"""The flush interval; the keeper of this recording looks every 0.48 s, and footage comes as often."""
 SHORT_CUTS = 60
 
 
