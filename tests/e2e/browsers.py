@@ -25,7 +25,7 @@ from child_process import ChildProcess
 
 _PAGE = Path(__file__).with_name("player_page.html")
 _JOB_WAIT_S = 2.0
-PATIENCE_S = 110.0
+PATIENCE_S = 300.0
 RATE = 8.0
 """Files are played that much faster."""
 
@@ -198,6 +198,7 @@ def firefox_command(profile: Path, url: str) -> list[str]:
 
 
 _COMMANDS = {"chromium": chromium_command, "firefox": firefox_command}
+NAMES = tuple(_COMMANDS)
 _PROGRAMS = {"chromium": "chromium", "firefox": "firefox-esr"}
 
 

@@ -1,8 +1,9 @@
-"""Browsers and one evening of recording, had once and kept for all tests."""
+"""Browsers, one evening of recording, and every player's verdict on it: had once, kept for all tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import browsers
@@ -11,6 +12,7 @@ from browsers import Browser, running_browser
 from cameras import gstreamer, vlc
 from cameras.street import KINDS
 from evening import Evening, spend_evening
+from verdicts import PLAYERS, Verdicts
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,14 @@ def evening(
     if not (gstreamer.is_here() and vlc.is_here()):
         pytest.skip("GStreamer's RTSP server or VLC is not installed")
     yield spend_evening(KINDS, tmp_path_factory.mktemp("evening") / "data", request.param)
+
+
+@pytest.fixture(scope="session")
+def verdicts(evening: Evening, browser_of: Callable[[str], Browser]) -> Iterator[Verdicts]:
+    """All players look at all segments, several at a time, while tests wait for one or the other."""
+    running = {name: browser_of(name) for name in PLAYERS if name in browsers.NAMES}
+    with ThreadPoolExecutor(3) as executor:
+        futures: dict[tuple[str, str], Future[list[str]]] = {}
+        made = Verdicts(evening, running, futures)
+        made.begin(executor)
+        yield made

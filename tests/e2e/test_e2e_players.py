@@ -31,7 +31,7 @@ needs_vlc = pytest.mark.skipif(not player_vlc.is_here(), reason="VLC is not inst
 def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fragments of two seconds, by ffmpeg's own muxer."""
     path = tmp_path_factory.mktemp("good") / f"{request.param}.mp4"
-    source = film(request.param).path
+    source = film(request.param, seconds=8).path
     subprocess.run(
         ["ffmpeg", "-v", "error", "-i", str(source), "-frames:v", str(FRAMES), "-c", "copy", "-movflags",
          "+frag_keyframe+delay_moov+default_base_moof", str(path)],
@@ -132,7 +132,6 @@ def test_browsers_see_a_gap(
 def test_vlc_shows_what_is_left(good: Path, tmp_path: Path):
     gappy = spoil(good, tmp_path, without_the_second)
     assert player_vlc.show(gappy).pictures <= expected(good).frames - 48
-    assert faults_in_vlc(gappy, FRAMES, FRAMES)
 
 
 def test_ffmpeg_tells_spoiled_slices(good: Path, tmp_path: Path):

@@ -3,23 +3,20 @@ kill may cost, nothing is invented, and every segment plays everywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import player_vlc
 import pytest
-from browsers import Browser
 from cameras.foreign_camera import CameraKind
 from cameras.street import KINDS
 from comparison import Comparison, compare
 from evening import Evening
 from film import FRAME_90K, Film
 from footage import RecordedSegment, read_segment_file, segment_paths
-from players import Expected, expected_of, faults_in_browser, faults_in_ffmpeg, faults_in_vlc
+from players import expected_of
+from verdicts import PLAYERS, Verdicts, files_of
 
 from khupho.archive.events import CloseCause
 from khupho.archive.segment_reader import read_segment
-from khupho.media.fmp4 import parse_init
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -118,38 +115,16 @@ def test_segments_tell_why_they_ended(evening: Evening, kind: CameraKind):
         assert sum(lost) == 0
 
 
-def files_of(evening: Evening, kind: CameraKind) -> list[tuple[Path, Expected]]:
-    paths = [
-        path
-        for stream in ("main", "audio")
-        for path in segment_paths(evening.archive, kind.name, stream)
-    ]
-    return [
-        (path, expected_of(path, parse_init(path.read_bytes()).format.rfc6381)) for path in paths
-    ]
+@every_camera
+def test_segments_begin_at_zero(evening: Evening, kind: CameraKind):
+    """The edit list hides the lead of reordered pictures."""
+    assert {expected.ranges[0][0] for _, expected in files_of(evening, kind)} == {0.0}
 
 
 @every_camera
-def test_every_segment_plays_in_ffmpeg(evening: Evening, kind: CameraKind):
-    for path, expected in files_of(evening, kind):
-        assert expected.ranges[0][0] == 0.0, "the edit list hides the lead"
-        assert faults_in_ffmpeg(path, expected) == [], path
-
-
-@every_camera
-@pytest.mark.skipif(not player_vlc.is_here(), reason="VLC is not installed")
-def test_every_segment_plays_in_vlc(evening: Evening, kind: CameraKind):
-    for path, expected in files_of(evening, kind):
-        if expected.frames:
-            assert faults_in_vlc(path, expected.frames, expected.frames) == [], path
-
-
-@every_camera
-@pytest.mark.parametrize("name", ["chromium", "firefox"])
-def test_every_segment_plays_in_browsers(
-    evening: Evening, kind: CameraKind, name: str, browser_of: Callable[[str], Browser]
-):
-    assert faults_in_browser(browser_of(name), files_of(evening, kind)) == []
+@pytest.mark.parametrize("player", PLAYERS)
+def test_every_segment_plays_in(player: str, kind: CameraKind, verdicts: Verdicts):
+    assert verdicts.faults(player, kind) == []
 
 
 def test_the_archive_is_whole(evening: Evening):
