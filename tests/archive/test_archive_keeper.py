@@ -510,4 +510,4 @@ def test_a_beginning_that_a_power_cut_tore_is_removed_and_a_damaged_one_stays(
     recording.settle()
     assert path.exists() is (boot is None)
     assert recording.close()
-    assert is_well(recording) is (boot is not None)
+    assert check_archive(recording.root, deep=True).is_well is (boot is not None)
