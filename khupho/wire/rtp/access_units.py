@@ -25,77 +25,35 @@ from khupho.wire.rtp.nal_kinds import (
 )
 from khupho.wire.rtp.parameter_sets import ParameterSets
 from khupho.wire.rtp.timeline import Timeline
+from khupho.wire.rtp.unit_parts import MAX_UNIT_BYTES, Piece, UnitParts
 
-MAX_UNIT_BYTES = 8 * 1024 * 1024
-_MOST_SMALL_PARTS = 1024
-"""So many parts are joined to one: a camera that sends bytes one by one shall not cost memory."""
-_LARGE_PART_BYTES = 16 * 1024
-"""Smaller ones of a batch are joined: a copy costs less than one piece more to hash and write."""
 MAX_HELD_BYTES = 64 * 1024
 """SEI that waits for its picture."""
 PROBED_NAL_UNITS = 48
 """So many slices at a session's start are searched for start codes; a camera that hides NAL units in
 others (quirk 43) does so from the first key frame on."""
 
-Piece = bytes | memoryview
 _START_CODE = b"\0\0\1"
 _LENGTH = Struct(">I").pack
 NO_FRAGMENT, IN_PLACE, ASIDE = 0, 1, 2
 
 
-class AccessUnits:
+class AccessUnits(UnitParts):
     """One video track's access units. For each packet: set `timestamp`, tell its NAL units, call
     `packet_ends`."""
 
     __slots__ = (
-        "_after_hole",
-        "_aside",
-        "_aside_timestamp",
-        "_gathered",
-        "_held",
-        "_held_bytes",
-        "_hides_start_codes",
-        "_kinds",
-        "_lost_after",
-        "_settled",
-        "_told_format",
-        "_unit_hole",
-        "begins_at",
-        "broken",
-        "discontinuity",
-        "fragment",
-        "has_picture",
-        "is_key",
-        "is_over",
-        "loss",
-        "lost",
-        "marker",
-        "marker_lies",
-        "nal_at",
-        "nal_bytes",
-        "nal_header",
-        "parts",
-        "probes_left",
-        "pts_90k",
-        "samples",
-        "sets",
-        "size_bytes",
-        "skips_leading",
-        "timeline",
-        "timestamp",
-        "unit_timestamp",
-    )
+        "_after_hole", "_aside", "_aside_timestamp", "_held", "_held_bytes", "_hides_start_codes",
+        "_kinds", "_lost_after", "_told_format", "_unit_hole", "broken", "discontinuity", "fragment",
+        "has_picture", "is_key", "is_over", "loss", "lost", "marker", "marker_lies", "probes_left",
+        "pts_90k", "sets", "skips_leading", "timeline", "timestamp", "unit_timestamp",
+    )  # fmt: skip
 
     def __init__(self, codec: Codec, declared: TrackFormat | None, timeline: Timeline) -> None:
+        super().__init__()
         self.sets = ParameterSets(codec, declared)
         self.loss = Loss()
         self.timeline = timeline
-        self.parts: list[Piece] = []
-        """Of finished samples, and from `begins_at` on of the access unit in progress."""
-        self.samples: list[Sample] = []
-        self.begins_at = 0
-        self.size_bytes = 0
-        """Of the access unit in progress."""
         self.timestamp = 0
         """Of the packet being taken apart."""
         self.unit_timestamp = 0
@@ -116,18 +74,17 @@ class AccessUnits:
         self._unit_hole = False
         self._lost_after = 0
         self.is_over = False
+        """Something came that belongs to the next picture."""
         self.marker = False
+        """The last packet had it."""
         self.marker_lies = False
+        """A marker stood in the midst of a picture."""
         self.skips_leading = False
+        """Decoding began with this key frame: pictures that lead it cannot be decoded."""
         self._held: list[Piece] = []
         self._held_bytes = 0
         self._aside = bytearray()
         self._aside_timestamp = 0
-        self.nal_at = 0
-        self.nal_bytes = 0
-        self.nal_header = b""
-        self._settled = 0
-        self._gathered = 0
         self._learn_order()
 
     # What the fast path must know
@@ -266,6 +223,7 @@ class AccessUnits:
         if mode == IN_PLACE:
             if not self.broken:
                 self.parts[self.nal_at] = _LENGTH(self.nal_bytes) + self.nal_header
+            self.nal_at = -1
         elif mode == ASIDE:
             data = bytes(self._aside)
             self._aside = bytearray()
@@ -275,6 +233,7 @@ class AccessUnits:
 
     def _forget_fragment(self) -> None:
         self.fragment = NO_FRAGMENT
+        self.nal_at = -1
         self._aside = bytearray()
 
     # Pictures
@@ -366,75 +325,24 @@ class AccessUnits:
             self.lost += 1
             self._unit_hole = self.has_picture
             self._break()
-        elif len(self.parts) - self._gathered > _MOST_SMALL_PARTS:
-            self._gather()
-
-    def _gather(self) -> None:
-        """Join the many parts that came since the last time to few."""
-        parts, begin = self.parts, max(self._gathered, self.begins_at)
-        middle = self.nal_at if self.fragment == IN_PLACE else begin
-        if middle >= begin and self.fragment == IN_PLACE:
-            front, back = b"".join(parts[begin:middle]), b"".join(parts[middle + 1 :])
-            parts[begin:] = [front, b"", back]
-            self.nal_at = begin + 1
         else:
-            parts[begin:] = [b"".join(parts[begin:])]
-        self._gathered = self._settled = len(parts)
+            self.gather()
 
     def _break(self) -> None:
-        """Give up the access unit in progress, and its memory."""
+        """Give up the access unit in progress."""
         self.broken = True
-        del self.parts[self.begins_at :]
-        self._settled = min(self._settled, self.begins_at)
-        self._gathered = min(self._gathered, self.begins_at)
-        self.size_bytes = 0
+        self.drop_unit()
 
     def written(self, scratch: memoryview, begin: int, unit_at: int, nal_at: int, end: int) -> None:
-        """The fast path wrote `scratch[begin:end]` behind the parts. The access unit in progress begins
-        at `unit_at`, its open NAL unit, without a length yet, at `nal_at`; -1 where that was before."""
-        parts = self.parts
-        if unit_at >= 0:
-            if unit_at > begin:
-                parts.append(scratch[begin:unit_at])
-            self.begins_at = len(parts)
-            begin = unit_at
-        if nal_at >= 0:
-            if nal_at > begin:
-                parts.append(scratch[begin:nal_at])
-            self.nal_at = len(parts)
-            parts.append(b"")
-            begin = nal_at + 4 + len(self.nal_header)
-        if end > begin:
-            parts.append(scratch[begin:end])
+        """The fast path wrote; see `append_written`."""
+        self.append_written(scratch, begin, unit_at, nal_at, end)
         self.grown(0)
 
     # Batches
 
     def take_batch(self) -> SampleBatch | None:
-        """The samples since the last call. What is carried over no longer needs the packets' buffer."""
-        parts, begins_at = self.parts, self.begins_at
-        batch = None
-        if self.samples:
-            pieces = _pieces(parts[:begins_at])
-            batch = SampleBatch(
-                pieces,
-                self.samples,
-                self.pts_90k if self.has_picture else None,
-                sum(map(len, pieces)),
-                self.lost,
-            )
-            self.samples = []
-            del parts[:begins_at]
-            self.begins_at = 0
-            self.nal_at -= begins_at
-            self._settled = max(0, self._settled - begins_at)
-            self._gathered = max(0, self._gathered - begins_at)
-        for index in range(self._settled, len(parts)):
-            part = parts[index]
-            if isinstance(part, memoryview):
-                parts[index] = bytes(part)
-        self._settled = len(parts)
-        return batch
+        """The samples since the last call."""
+        return self.take_parts(self.pts_90k if self.has_picture else None, self.lost)
 
     def finish(self) -> SampleBatch | None:
         """The samples since the last call, and the access unit in progress if it is whole."""
@@ -443,20 +351,3 @@ class AccessUnits:
         if self.has_picture and is_whole:
             self._end_unit()
         return self.take_batch()
-
-
-def _pieces(parts: list[Piece]) -> list[memoryview]:
-    """Few pieces of many parts."""
-    pieces: list[memoryview] = []
-    small: list[Piece] = []
-    for part in parts:
-        if len(part) < _LARGE_PART_BYTES:
-            small.append(part)
-            continue
-        if small:
-            pieces.append(memoryview(b"".join(small)))
-            small = []
-        pieces.append(memoryview(part))
-    if small:
-        pieces.append(memoryview(b"".join(small)))
-    return pieces

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from khupho.media.formats import Codec
 from khupho.media.samples import Sample
 from khupho.units import MEDIA_CLOCK_HZ
-from khupho.wire.rtp.access_units import IN_PLACE, MAX_UNIT_BYTES, NO_FRAGMENT, AccessUnits
+from khupho.wire.rtp.access_units import IN_PLACE, NO_FRAGMENT, AccessUnits
 from khupho.wire.rtp.nal_kinds import (
     DELIMITER,
     KEY_PICTURE,
@@ -30,6 +30,7 @@ from khupho.wire.rtp.nal_kinds import (
 )
 from khupho.wire.rtp.timeline import MAX_STEP_S
 from khupho.wire.rtp.track import TrackReader
+from khupho.wire.rtp.unit_parts import MAX_UNIT_BYTES
 
 LONGEST_RUN = 24
 _MOST_LAYOUTS = 1024
@@ -257,6 +258,7 @@ class FastPath:
                         _put_length(raw, nal_at, nal_bytes)
                     else:
                         units.parts[units.nal_at] = _LENGTH(nal_bytes) + nal_header
+                        units.nal_at = -1
                 in_nal = may_run = False
                 middle = last = b""
             else:

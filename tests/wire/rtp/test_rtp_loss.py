@@ -6,8 +6,8 @@ import pytest
 from rtp_by_hand import Sender, fragments, key_picture, mp4, read, slice_nal
 
 from khupho.units import MEDIA_CLOCK_HZ
-from khupho.wire.rtp.access_units import MAX_UNIT_BYTES
 from khupho.wire.rtp.loss import KEY_PATIENCE_90K, Loss
+from khupho.wire.rtp.unit_parts import MAX_UNIT_BYTES
 
 
 @pytest.mark.quirk(28)
@@ -159,3 +159,16 @@ def test_bytes_one_by_one_cost_no_memory() -> None:
     for fast in (True, False):
         reading = read(sender.bytes(), cuts=[90] * 2000, fast=fast)
         assert reading.units == [mp4(nal), mp4(slice_nal())]
+
+
+def test_a_picture_of_many_slices() -> None:
+    sender = Sender()
+    slices = [slice_nal(30 + n % 90, key=True, first=n == 0) for n in range(1500)]
+    sender.next()
+    for nal in slices:
+        sender.send(fragments(nal, 40), marker=False)
+    sender.picture(slice_nal())
+    for fast in (True, False):
+        for cuts in ([], [50] * 4000):
+            reading = read(sender.bytes(), cuts=cuts, fast=fast)
+            assert reading.units == [mp4(*slices), mp4(slice_nal())]
