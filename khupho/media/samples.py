@@ -29,7 +29,8 @@ class Sample(NamedTuple):
 
 @dataclass(slots=True)
 class SampleBatch:
-    """Some samples and their bytes. Valid until the next call of the reader that made it."""
+    """Some samples and their bytes. Valid only until the next reading of any connection: pieces may lie in
+    the buffer that all of them read into."""
 
     pieces: list[memoryview] = field(default_factory=list)
     """Their concatenation is the samples' bytes, in order, and nothing else."""

@@ -12,15 +12,13 @@ is allocated for long, and a batch is mostly one piece of memory that is hot alr
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any, NamedTuple
 
 from khupho.media.formats import Codec
 from khupho.media.samples import Sample
 from khupho.units import MEDIA_CLOCK_HZ
 from khupho.wire.rtp.access_units import IN_PLACE, NO_FRAGMENT, AccessUnits
+from khupho.wire.rtp.fast_layouts import LAYOUTS, LONGEST_RUN, make_layout
 from khupho.wire.rtp.nal_kinds import (
     DELIMITER,
     KEY_PICTURE,
@@ -31,13 +29,8 @@ from khupho.wire.rtp.nal_kinds import (
 from khupho.wire.rtp.timeline import MAX_STEP_S
 from khupho.wire.rtp.track import TrackReader
 from khupho.wire.rtp.unit_parts import MAX_UNIT_BYTES
+from khupho.wire.rtp.usual_pictures import UsualPictures
 
-LONGEST_RUN = 24
-_MOST_LAYOUTS = 1024
-_MOST_FRONTS = 4
-_MOST_PATIENCE = 4_096
-_MOST_USUAL_BYTES = 9_000
-"""A jumbo frame. Larger fragments are few, and one by one is fast enough for them."""
 _MARKER = 0x80
 _VERSION_2 = 0x8000
 _START, _END = 0x80, 0x40
@@ -56,70 +49,12 @@ _NUMBERS = tuple(range(1 << 16))
 _MOST_STEP_90K = MAX_STEP_S * MEDIA_CLOCK_HZ
 
 
-class _Layout(NamedTuple):
-    """So many fragments of one size, one after the other."""
-
-    run: Callable[..., tuple[Any, ...]]
-    """Of each: frame, length and flags; sequence number; tail (timestamp, source, payload header, FU
-    header); data."""
-    picture: Callable[..., tuple[Any, ...]]
-    """Sequence number and data of each. Then of the last fragment, which is of another size: frame and
-    length; flags; sequence number."""
-    put_run: Callable[..., None]
-    """The data of each."""
-    put_picture: Callable[..., None]
-    """Length and header of the NAL unit, then the data of each."""
-
-
-_Matcher = Callable[..., "re.Match[bytes] | None"]
-_layouts: dict[int, _Layout] = {}
-"""Shared by all streams; most cameras' packets have one of a few sizes."""
-
-
-def _layout(key: int, header_bytes: int, data_bytes: int, count: int) -> _Layout:
-    tail_bytes = 9 + header_bytes
-    data = f"{data_bytes}s" * count
-    if len(_layouts) >= _MOST_LAYOUTS:
-        _layouts.clear()
-    layout = _layouts[key] = _Layout(
-        Struct(">" + f"6sH{tail_bytes}s{data_bytes}s" * count).unpack_from,
-        Struct(">" + f"6xH{tail_bytes}x{data_bytes}s" * count + "IHH").unpack_from,
-        Struct(data).pack_into,
-        Struct(f">I{header_bytes}s{data}").pack_into,
-    )
-    return layout
-
-
-def _pictures(head: bytes, fronts: Iterable[bytes], data_bytes: int) -> re.Pattern[bytes]:
-    """A picture in fragments: a first slice's first one, any number of middle ones of the same size and
-    time, and the last one as far as its FU header. Sequence numbers are left open.
-
-    `head`: frame, length and flags of all but the last; `fronts`: source, payload header and FU header of
-    the first. Each makes one alternative with one group.
-    """
-    begin, channel, flags = re.escape(head), re.escape(head[:2]), re.escape(head[4:5])
-    types = _one_of(head[5], head[5] | _MARKER)
-    alternatives = []
-    for group, front in enumerate(fronts, 1):
-        source, nal_type = re.escape(front[:-1]), front[-1] & 0x3F
-        again = b"\\%d%b" % (group, source)
-        first = b"(....)%b%b[\x80-\xff].{%d}" % (source, _one_of(front[-1]), data_bytes - 1)
-        middle = b"%b..%b%b.{%d}" % (begin, again, _one_of(nal_type), data_bytes)
-        last = b"%b..%b%b..%b%b" % (channel, flags, types, again, _one_of(nal_type | _END))
-        alternatives.append(b"%b(?:%b){0,%d}+%b" % (first, middle, LONGEST_RUN - 1, last))
-    return re.compile(b"%b..(?:%b)" % (begin, b"|".join(alternatives)), re.S)
-
-
-def _one_of(*values: int) -> bytes:
-    return b"[" + b"".join(b"\\x%02x" % value for value in values) + b"]"
-
-
 class FastPath:
     """Takes runs of one video track's packets from an interleaved connection."""
 
     __slots__ = (
-        "_data_at", "_enough", "_flags", "_frame", "_fronts", "_head", "_header_bytes", "_is_h264",
-        "_kinds", "_picture", "_seen", "_size", "_ssrc", "_start", "_track", "_units",
+        "_data_at", "_flags", "_frame", "_head", "_header_bytes", "_is_h264", "_kinds", "_ssrc",
+        "_start", "_track", "_units", "_usual",
     )  # fmt: skip
 
     def __init__(self, track: TrackReader, units: AccessUnits, codec: Codec, channel: int) -> None:
@@ -134,15 +69,7 @@ class FastPath:
         self._head = Struct(f">IHH{9 + self._header_bytes}s").unpack_from
         self._start = Struct(">IIBBBB").unpack_from
         self._ssrc = -1
-        # Of pictures that come in fragments: what their first packets look like.
-        self._size = 0
-        """With the interleaved frame."""
-        self._fronts: dict[bytes, bytes] = {}
-        """Source, payload header and FU header; and the NAL header they make."""
-        self._seen = 0
-        self._enough = 2
-        self._picture: _Matcher | None = None
-        """Matches a whole picture that looks like that; its group's number tells which."""
+        self._usual = UsualPictures()
 
     def take(self, scratch: memoryview, position: int, end: int) -> int:
         """Take what it can of `scratch[position:end]`. Returns where the slow path goes on.
@@ -150,7 +77,7 @@ class FastPath:
         One long function: its names are the state of the loop, and a call for each packet would cost
         as much as the packet does.
         """
-        track, units = self._track, self._units
+        track, units, usual = self._track, self._units, self._usual
         sequence, timeline = track.sequence, units.timeline
         raw, ssrc, number = scratch.obj, track.ssrc, sequence.next
         if ssrc is None or number is None or track.suspect or not units.is_ready:
@@ -162,7 +89,7 @@ class FastPath:
         frame, flags, is_h264 = self._frame, _VERSION_2 | track.payload_type, self._is_h264
         if flags != self._flags or ssrc != self._ssrc:
             self._flags, self._ssrc = flags, ssrc
-            self._forget()
+            usual.forget()
         tell = units.samples.append
         begun = expected = number & 0xFFFF
         can_begin = units.is_plain and timeline.clock_hz == MEDIA_CLOCK_HZ
@@ -172,7 +99,7 @@ class FastPath:
         nal_bytes, nal_header = units.nal_bytes, units.nal_header
         in_nal = may_run = units.fragment == IN_PLACE
         middle, last = self._tails(timestamp, ssrc, nal_header) if in_nal else (b"", b"")
-        picture, usual_size, usual_headers = self._picture, self._size, list(self._fronts.values())
+        picture, usual_size, usual_headers = usual.matcher, usual.size, usual.headers
         step, had_marker, is_over, had_key = 0, units.marker, units.is_over, False
         # Where the access unit in progress and its open NAL unit begin in what is written here; -1
         # where they began before.
@@ -188,7 +115,7 @@ class FastPath:
                     count = (end_data - position) // usual_size
                     data_bytes = usual_size - data_at
                     key = data_bytes << 8 | count << 2 | header_bytes
-                    layout = _layouts.get(key) or _layout(key, header_bytes, data_bytes, count)
+                    layout = LAYOUTS.get(key) or make_layout(header_bytes, data_bytes, count)
                     fields = layout.picture(raw, position)
                     end_head, end_flags, end_number = fields[-3:]
                     following = end_data - data_at + 4 + (end_head & 0xFFFF)
@@ -324,8 +251,8 @@ class FastPath:
                     middle, last = front + _BYTES[nal_type], front + _BYTES[nal_type | _END]
                     in_nal = may_run = True
                     if kind == PICTURE and unit_at == nal_at:
-                        picture = self._learn(size, tail[4:], nal_header)
-                        usual_size, usual_headers = size, list(self._fronts.values())
+                        usual.learn(frame, flags, size, tail, nal_header)
+                        picture, usual_size, usual_headers = usual.matcher, size, usual.headers
                 else:
                     nal_bytes = size - _BEFORE_PAYLOAD
                     data = position + _BEFORE_PAYLOAD
@@ -348,7 +275,7 @@ class FastPath:
                 if count < 2:
                     break
                 key = data_bytes << 8 | count << 2 | header_bytes
-                layout = _layouts.get(key) or _layout(key, header_bytes, data_bytes, count)
+                layout = LAYOUTS.get(key) or make_layout(header_bytes, data_bytes, count)
                 fields = layout.run(raw, position)
                 if (
                     fields[0::4].count(_HEAD(head, flags)) != count
@@ -380,33 +307,6 @@ class FastPath:
                 units.size_bytes = size_bytes
                 units.written(scratch, written_from, unit_at, nal_at if in_nal else -1, written)
         return position
-
-    def _learn(self, size: int, front: bytes, nal_header: bytes) -> _Matcher | None:
-        """A picture begins with a packet like that. Seen often enough, and it is what to look for.
-
-        What is enough doubles with each pattern made, so that nobody makes us make one after the other.
-        """
-        if size != self._size:
-            self._forget()
-            self._size = size
-        if (
-            front not in self._fronts
-            and size <= _MOST_USUAL_BYTES
-            and len(self._fronts) < _MOST_FRONTS
-        ):
-            self._seen += 1
-            if self._seen >= self._enough:
-                self._seen = 0
-                self._enough = min(2 * self._enough, _MOST_PATIENCE)
-                self._fronts[front] = nal_header
-                head = _HEAD(self._frame << 16 | size - 4, self._flags)
-                self._picture = _pictures(head, self._fronts, size - self._data_at).match
-        return self._picture
-
-    def _forget(self) -> None:
-        self._size = self._seen = 0
-        self._fronts = {}
-        self._picture = None
 
     def _tails(self, timestamp: int, ssrc: int, nal_header: bytes) -> tuple[bytes, bytes]:
         """Tails of the middle and last fragments of a NAL unit."""
