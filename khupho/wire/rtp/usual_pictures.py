@@ -78,7 +78,8 @@ def _pictures(head: bytes, fronts: Iterable[bytes], data_bytes: int) -> re.Patte
     alternatives = []
     for group, front in enumerate(fronts, 1):
         source, nal_type = re.escape(front[:-1]), front[-1] & 0x3F
-        again = b"\\%d%b" % (group, source)
+        # The group's number stands in brackets: the source may begin with a digit.
+        again = b"(?:\\%d)%b" % (group, source)
         first = b"(....)%b%b[\x80-\xff].{%d}" % (source, _one_of(front[-1]), data_bytes - 1)
         middle = b"%b..%b%b.{%d}" % (begin, again, _one_of(nal_type), data_bytes)
         last = b"%b..%b%b..%b%b" % (channel, flags, types, again, _one_of(nal_type | _END))
