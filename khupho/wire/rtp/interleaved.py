@@ -29,6 +29,8 @@ from khupho.wire.rtsp.message import MAX_GARBAGE_BYTES, may_begin
 
 _DOLLAR = 0x24
 _LONGEST_METHOD = 32
+MAX_CONTROL = 4096
+"""RTCP packets of one reading; more are an attack on our memory."""
 
 
 def track_reader(spec: TrackSpec) -> TrackReader:
@@ -142,7 +144,8 @@ class InterleavedReader:
         if following > end:
             return MORE
         if track is None:
-            feed.control.append((self._rtcp[channel], bytes(scratch[begin:following])))
+            if len(feed.control) < MAX_CONTROL:
+                feed.control.append((self._rtcp[channel], bytes(scratch[begin:following])))
         else:
             track.packet(scratch, begin, following)
         self._garbage_bytes = 0

@@ -25,7 +25,7 @@ from rtp_by_hand import (
     video_spec,
 )
 
-from khupho.wire.rtp.interleaved import InterleavedReader
+from khupho.wire.rtp.interleaved import MAX_CONTROL, InterleavedReader
 from khupho.wire.rtp.track_spec import TrackSpec
 from khupho.wire.rtsp.errors import RtspError
 from khupho.wire.rtsp.message import MAX_GARBAGE_BYTES, MessageReader, Reply
@@ -80,6 +80,11 @@ def test_media_of_two_tracks() -> None:
     assert reading.units == expected
     assert reading.others[2] == [bytes((n,)) * 160 for n in range(5)]
     assert reading.packets == 5 * 4
+
+
+def test_reports_without_end_are_bounded() -> None:
+    reading = read(frame(b"\x80\xc8\0\1abcd", 1) * (MAX_CONTROL + 10))
+    assert len(reading.control) == MAX_CONTROL
 
 
 @pytest.mark.quirk(29)
