@@ -8,6 +8,7 @@ for it without taking it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -222,7 +223,9 @@ class WritingLock:
         """An end without order: the next start looks closely."""
         if self._file >= 0:
             file, self._file = self._file, -1
-            os.close(file)
+            # A dead file system complains; the descriptor is gone all the same (close(2)).
+            with contextlib.suppress(OSError):
+                os.close(file)
 
 
 def read_running(root: Path) -> Running | None:

@@ -120,9 +120,11 @@ class LeafBlocks:
         return root_of_complete([block.hash for block in blocks])
 
     def close(self) -> None:
-        for file in self._files.values():
-            os.close(file)
-        self._files.clear()
+        files, self._files = self._files, {}
+        for file in files.values():
+            # A dead file system complains; the descriptor is gone all the same (close(2)).
+            with contextlib.suppress(OSError):
+                os.close(file)
 
     def _make(self, height: int, index: int) -> Block:
         first = index * FAN_OUT

@@ -132,7 +132,7 @@ class Place:
             file = getattr(self, name)
             setattr(self, name, -1)
             if file >= 0:
-                os.close(file)
+                _close(file)
 
     def memory_of(self, camera: str, stream: str) -> StreamMemory:
         """What all writers of a stream share."""
@@ -249,7 +249,7 @@ class Place:
         """
         if self._retired_fd >= 0:
             retired, self._retired_fd = self._retired_fd, -1
-            os.close(retired)
+            _close(retired)
         trouble = self._look()
         if trouble is not None:
             self._alarms.sound(PLACE_ALARM, trouble)
@@ -271,12 +271,12 @@ class Place:
         trouble = self._is_ours(there)
         if trouble is None and _identity(there) == _identity(self.root_fd):
             self._is_here = True
-            os.close(there)
+            _close(there)
         elif trouble is None:
             self._retired_fd, self.root_fd = self.root_fd, there
             self._is_here = True
         else:
-            os.close(there)
+            _close(there)
             self._is_here = self._is_ours(self.root_fd) is None
         return trouble
 
@@ -364,6 +364,16 @@ def _another(path: Path, found: bytes, wanted: bytes) -> DiskError:
     )
 
 
-def _identity(file: int) -> tuple[int, int]:
-    status = os.fstat(file)
+def _close(file: int) -> None:
+    """A dead file system complains; the descriptor is gone all the same (close(2))."""
+    with contextlib.suppress(OSError):
+        os.close(file)
+
+
+def _identity(file: int) -> tuple[int, int] | None:
+    """Which directory a descriptor leads to; None where its file system is dead (ENOTCONN, EIO)."""
+    try:
+        status = os.fstat(file)
+    except OSError:
+        return None
     return status.st_dev, status.st_ino

@@ -517,3 +517,27 @@ def test_any_file_opens_and_goes_on(
         assert log.root(log.size) == root_of([*good, *more])
     finally:
         os.close(root_fd)
+
+
+def test_a_dead_file_system_makes_nobody_close_a_descriptor_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its close(2) fails and frees the number all the same: a second one would hit somebody else's file."""
+    (tmp_path / "proof").mkdir()
+    root_fd = os.open(tmp_path, os.O_RDONLY)
+    log = ProofLog(root_fd)
+    closed: list[int] = []
+    honest = os.close
+
+    def dead(file: int) -> None:
+        closed.append(file)
+        honest(file)
+        raise OSError(errno.ENOTCONN, "dead")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leaf_blocks.os, "close", dead)
+        log._blocks.close()
+        log._blocks.close()
+    assert len(closed) == len(set(closed)) > 0
+    log.close()
+    os.close(root_fd)
