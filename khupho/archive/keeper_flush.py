@@ -33,6 +33,8 @@ _READ_AGAIN_AT_ONCE = 50
 
 logger = logging.getLogger("khupho.archive.keeper")
 FromFile = tuple[SegmentRow, Sequence[MinuteRow]]
+_End = tuple[int, str]
+"""When a segment ended, UTC in microseconds, and why."""
 
 
 class Flusher:
@@ -53,14 +55,14 @@ class Flusher:
         self._tell_closed = closed
         self._beat = beat
         self._segments: dict[Segment, RecordedSegment] = {}
-        self._ends: dict[tuple[str, str], tuple[int, str]] = {}
+        self._ends: dict[tuple[str, str], _End] = {}
         """Stream to the end and cause of its newest segment."""
         self.uncertain: set[tuple[str, str]] = set()
         """Streams whose newest segment of the last run isn't made good yet."""
         self._named_days: set[str] = set()
         """Directories whose names are on the disk."""
-        self._openings: list[Segment] = []
-        """Of uncertain streams, whose gaps are yet to be noted."""
+        self._openings: list[tuple[Segment, _End | None]] = []
+        """Of uncertain streams, whose gaps are yet to be noted; with the end before, if this run saw it."""
 
     @property
     def segments(self) -> int:
@@ -90,14 +92,14 @@ class Flusher:
         if books.is_caught_up:
             number = books.stream_number(*key, utc_us)
         self._segments[segment] = RecordedSegment(segment, number, event.header_bytes, handle)
-        if not number or key in self.uncertain:
-            self._openings.append(segment)
-        else:
-            self._note_gap(segment, utc_us)
-
-    def _note_gap(self, segment: Segment, utc_us: int) -> None:
-        key = (segment.camera, segment.stream)
         before = self._ends.pop(key, None)
+        if not number or key in self.uncertain:
+            self._openings.append((segment, before))
+        else:
+            self._note_gap(segment, before, utc_us)
+
+    def _note_gap(self, segment: Segment, before: _End | None, utc_us: int) -> None:
+        key = (segment.camera, segment.stream)
         if before is None and self._books.catalog is not None:
             number = self._books.stream_number(*key, utc_us)
             row = self._books.catalog.before(number, segment.start_utc_us)
@@ -119,9 +121,8 @@ class Flusher:
         """The last run's segments are made good: now it is known where they ended."""
         self.uncertain.clear()
         openings, self._openings = self._openings, []
-        for segment in openings:
-            self._ends.pop((segment.camera, segment.stream), None)
-            self._note_gap(segment, utc_us)
+        for segment, before in openings:
+            self._note_gap(segment, before, utc_us)
 
     def _closed(self, event: SegmentClosed) -> None:
         recorded = self._segments.get(event.segment)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,28 @@ def test_gaps_are_journalled_with_their_cause(recording: Recording) -> None:
 
 
 # Kills
+
+
+def test_a_break_before_the_kill_is_made_good_is_a_gap_of_its_own(recording: Recording) -> None:
+    recording.run(12)
+    recording.kill()
+    recording.clock.advance(3 * US_PER_S)
+    recording.restart()
+    recording.run(5, rounds=False)
+    recording.hang_up(CloseCause.CONNECTION)
+    recording.clock.advance(2 * US_PER_S)
+    recording.run(5, rounds=False)
+    recording.hang_up(CloseCause.CONNECTION)
+    recording.clock.advance(4 * US_PER_S)
+    recording.run(5, rounds=False)
+    # As when there is much to make good: the keeper hears of all this first.
+    recording.archive.keeper._take_events()
+    recording.settle()
+    assert recording.close()
+    gaps = of_kind(recording, GapSeen)
+    assert [gap.cause for gap in gaps] == ["recovered", "connection", "connection"]
+    assert [(gap.end_utc_us - gap.start_utc_us) // US_PER_S for gap in gaps[1:]] == [2, 4]
+    assert all(before.end_utc_us < after.start_utc_us for before, after in pairwise(gaps))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 5, 24])
