@@ -23,6 +23,8 @@ class RecorderProcess:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.archive = data / "archive"
+        self.log = data.with_name("recorder.log")
+        """What it said in all its runs, for whoever looks into a failure."""
         self._child: ChildProcess | None = None
         self._address = ""
 
@@ -93,14 +95,22 @@ class RecorderProcess:
         assert self._child is not None
         moment = time.time()
         self._child.kill()
+        self._keep_log()
         return moment
 
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
         assert self._child is not None
-        return self._child.stop()
+        code = self._child.stop()
+        self._keep_log()
+        return code
+
+    def _keep_log(self) -> None:
+        with self.log.open("a") as log:
+            log.write(self.said())
 
     def said(self) -> str:
+        """What it has said since its last start."""
         return self._child.said() if self._child else ""
 
 
