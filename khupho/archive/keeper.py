@@ -210,6 +210,7 @@ class Keeper:
             self._needs_reopening = True
         if self._needs_reopening:
             self._books.reopen(self._place.root_fd)
+            self.flusher.reopened()
             self._needs_reopening = False
             self._taking_in = self._take_in()
 

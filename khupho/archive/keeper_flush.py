@@ -25,7 +25,7 @@ from khupho.archive.place import DiskError, explain_disk_error
 from khupho.archive.recorded_segment import RecordedSegment, stored_minutes, stored_row
 from khupho.archive.recovery import recover_segment
 from khupho.archive.retention import Stored
-from khupho.errors import KhuphoError
+from khupho.errors import Fault, KhuphoError
 
 FLUSH_ALARM = "disk-flush"
 _READ_AGAIN_AT_ONCE = 50
@@ -210,6 +210,8 @@ class Flusher:
                 row, leaves = self._from_file(recorded, utc_us)
             except (KhuphoError, OSError) as error:
                 logger.error("%s cannot be read again: %s", recorded.segment.relative_path, error)
+                if isinstance(error, OSError) or error.fault is Fault.DISK:
+                    break  # the disk is away: the next flush tries again
                 self._drop(recorded)
                 continue
             found.append((recorded, row))
@@ -232,6 +234,12 @@ class Flusher:
             (stored_row(made.segment, number, made.size_bytes), stored_minutes(made.segment)),
             leaves.missing,
         )
+
+    def reopened(self) -> None:
+        """The disk was away and is back: what was open on it is dead, and what it had taken in doubt."""
+        for recorded in self._segments.values():
+            recorded.release()
+            recorded.is_suspect = recorded.is_dirty = True
 
     def _settle(self, recorded: RecordedSegment, row: SegmentRow) -> None:
         """What the flush brought is in the catalog."""

@@ -130,6 +130,7 @@ class Session:
         self._report_us = now_us + REPORT_INTERVAL_US
         self._mark_bytes = 1
         self._unsent = bytearray()
+        self._has_failed = False
 
     @property
     def server(self) -> str:
@@ -183,6 +184,7 @@ class Session:
         except OSError as error:
             self._end(explain(error, self._client.url.authority))
         except Exception as error:  # noqa: BLE001 - one camera's bug must disturb no other
+            self._has_failed = True
             self._end(unexpected(error, self.config))
 
     def _read_media(self) -> None:
@@ -348,7 +350,9 @@ class Session:
 
     def _finish_reading(self, *, stopped: bool) -> None:
         """Hand on what the kernel has gathered, and the access unit that is whole but was carried over,
-        waiting for the next one."""
+        waiting for the next one. After a bug of ours nobody knows what is half done in the reader."""
+        if self._has_failed:
+            return
         try:
             if stopped and self._datagrams is None:
                 for _ in range(_MOST_LAST_READS):

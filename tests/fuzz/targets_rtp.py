@@ -168,8 +168,10 @@ def read_connection(
             reports.make(reader.reception(min(specs)), 2_000_000)
     except KhuphoError as error:
         error_text = error.what
-    else:
-        samples += taken(reader.finish().batches)
+    try:
+        samples += taken(reader.finish().batches)  # as a session does that ended
+    except KhuphoError as error:
+        error_text = error_text or error.what
     return samples, replies, error_text
 
 

@@ -245,6 +245,15 @@ def test_a_bug_met_by_one_camera_is_told_survived_and_met_by_no_other(
             raise ZeroDivisionError("a bug")
         real(self)
 
+    def taken(self: session.Session, feed: object) -> None:
+        if self in broken:
+            half_done.append(feed)
+        real_taken(self, feed)
+
+    half_done: list[object] = []
+
+    real_taken = session.Session._taken
+    monkeypatch.setattr(session.Session, "_taken", taken)
     broken: list[session.Session] = []
 
     async def scene() -> None:
@@ -260,4 +269,5 @@ def test_a_bug_met_by_one_camera_is_told_survived_and_met_by_no_other(
     monkeypatch.setattr(session.Session, "_read_media", spoiled)
     asyncio.run(scene())
     assert broken
+    assert half_done == [], "what a reader has half done is nothing to record"
     assert any(record.exc_info for record in caplog.records)
