@@ -9,7 +9,7 @@ DATA ?= ./data
 LISTEN ?= 127.0.0.1:8080
 export CAMERAS
 
-.PHONY: install run test lint lock clean
+.PHONY: install run test lint torture fuzz bench lock clean
 
 $(VENV)/.installed: requirements/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Khu Phố needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -30,12 +30,32 @@ run: $(VENV)/.installed
 	@exec $(BIN)/khupho demo --data "$(DATA)" --listen "$(LISTEN)"
 
 lint: $(VENV)/.tested
-	$(BIN)/ruff check khupho tests
+	$(BIN)/ruff check khupho tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not torture"
+
+# Kills, power cuts, faults of disk, clock and network, foreign cameras for minutes: up to two hours.
+torture: $(VENV)/.tested
+	$(BIN)/pytest -m torture -s
+
+# Coverage-guided fuzzing of every parser; SECONDS for each.
+SECONDS ?= 60
+fuzz: $(VENV)/.tested
+	$(BIN)/python tests/fuzz/atheris_parsers.py all --seconds $(SECONDS)
+
+# The figures of docs/reference/benchmarks.md: half an hour on a quiet machine.
+bench: $(VENV)/.tested
+	$(BIN)/python bench/recording.py --cameras 400 --seconds 15
+	$(BIN)/python bench/recording.py --cameras 400 --seconds 15 --codec h265
+	$(BIN)/python bench/growth.py
+	$(BIN)/python bench/city.py --cameras 1000
+	$(BIN)/python bench/wire.py
+	$(BIN)/python bench/archive_writer.py
+	$(BIN)/python bench/keeper.py
+	$(BIN)/python bench/proof_log.py
 
 lock:
 	$(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras -o requirements/run.lock pyproject.toml
