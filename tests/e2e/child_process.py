@@ -47,9 +47,11 @@ class ChildProcess:
         cwd: Path | None = None,
     ) -> None:
         """`as_nobody`: as the user `nobody`, if we are root (VLC refuses to run as root)."""
+        # Killed with the tests, also where these are killed themselves.
+        privileges = ["setpriv", "--pdeathsig=KILL"]
         if as_nobody and os.geteuid() == 0:
-            command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command]
-        self.command = list(command)
+            privileges += ["--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        self.command = [*privileges, *command]
         self._said = tempfile.NamedTemporaryFile(prefix="khupho-e2e-", suffix=".log")  # noqa: SIM115
         self._process = subprocess.Popen(
             self.command,
@@ -77,11 +79,11 @@ class ChildProcess:
         """Until somebody listens at that port."""
 
         def is_open() -> bool:
-            assert self.returncode is None, f"{self.command[0]} ended: {self.said()[-2000:]}"
+            assert self.returncode is None, f"{self.command} ended: {self.said()[-2000:]}"
             with socket.socket() as sock:
                 return sock.connect_ex(("127.0.0.1", port)) == 0
 
-        until(is_open, f"{self.command[0]} to listen at port {port}", patience_s)
+        until(is_open, f"{self.command} to listen at port {port}", patience_s)
 
     def kill(self) -> None:
         """SIGKILL, to this process alone."""
