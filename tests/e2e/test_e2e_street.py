@@ -67,9 +67,10 @@ def test_kill_and_stop_cost_no_more_than_promised(evening: Evening, kind: Camera
     first, second = main_segments(evening, kind)
     until_kill, until_stop = end_utc_s(first.path, first), end_utc_s(second.path, second)
     assert first.start_utc_s - evening.started_s < FLOWS_AGAIN_S
-    assert -0.1 < evening.killed_s - until_kill <= KILL_COSTS_S
+    assert -0.15 < evening.killed_s - until_kill <= KILL_COSTS_S
     assert second.start_utc_s - evening.restarted_s < FLOWS_AGAIN_S
-    assert -0.1 < evening.stopped_s - until_stop <= STOP_COSTS_S
+    # Until the signal reaches it, it goes on.
+    assert -1.0 < evening.stopped_s - until_stop <= STOP_COSTS_S
 
 
 @every_camera
