@@ -19,6 +19,8 @@ from khupho.city.clip import Clip
 from khupho.city.truth import SessionTruth
 from khupho.units import US_PER_S
 
+MOST_WRONG_US = 1_500_000
+"""By how much footage time and the camera's own may disagree within a session."""
 NOTHING: Mapping[int, Collection[int]] = {}
 
 
@@ -56,7 +58,7 @@ class Missing(NamedTuple):
     first_number: int
     pictures: int
     whole: int
-    """Of these arrived whole."""
+    """Of these should have been kept: see `kept_of`."""
 
 
 @dataclass
@@ -160,31 +162,57 @@ def recorded_in(root: Path, segments: Iterable[StoredSegment]) -> list[Recorded]
     return found
 
 
+def kept_of(expected: list[Expected]) -> list[bool]:
+    """Which pictures are to be kept: after a loss all up to the next key frame are dropped (quirk 28), since
+    no decoder could show them."""
+    kept = []
+    is_waiting = False
+    for one in expected:
+        if one.lost:
+            is_waiting = True
+        if one.is_key and not one.loses_picture:
+            is_waiting = False
+        kept.append(not is_waiting)
+    return kept
+
+
 def compare(expected: list[Expected], recorded: list[Recorded]) -> Comparison:
     """Lay the recorded pictures along the sent ones. Raises `AssertionError` for a picture that was
-    not sent, stands in the wrong place, or was recorded twice."""
+    not sent, stands in the wrong place, should have been dropped, or was recorded twice."""
     result = Comparison(len(expected), len(recorded))
+    kept = kept_of(expected)
     places: dict[bytes, list[int]] = {}
     for place, one in enumerate(expected):
         places.setdefault(one.digest, []).append(place)
     at = -1
+    begin_us = 0
     for one in recorded:
         later = [place for place in places.get(one.digest, ()) if place > at]
         assert later, (
             f"{one.path} fragment {one.fragment}: a picture that was not sent, or not then"
         )
-        place = later[0]
-        assert expected[place].is_key == one.is_key, one
-        assert not expected[place].loses_picture, f"{one.path}: a picture that did not arrive whole"
         if at < 0:
-            result.head = sum(not e.loses_picture for e in expected[:place])
+            place = later[0]
+            begin_us = one.start_utc_us - expected[place].pts_90k * 100 // 9
+        else:
+            # The clip goes round: which round it is, the time tells.
+            own_us = one.start_utc_us - begin_us
+            place = min(later, key=lambda n: abs(expected[n].pts_90k * 100 // 9 - own_us))
+            wrong_us = abs(expected[place].pts_90k * 100 // 9 - own_us)
+            assert wrong_us < MOST_WRONG_US, (
+                f"{one.path}: a picture {wrong_us / 1e6:.1f} s off its time"
+            )
+        assert expected[place].is_key == one.is_key, one
+        assert kept[place], f"{one.path} fragment {one.fragment}: a picture to be dropped"
+        if at < 0:
+            result.head = sum(kept[:place])
             result.first = expected[place]
         else:
             result.declared_lost += one.lost_before
             if place > at + 1:
-                between = expected[at + 1 : place]
-                whole = sum(not e.loses_picture for e in between)
-                result.missing.append(Missing(between[0].number, len(between), whole))
+                whole = sum(kept[at + 1 : place])
+                first_number = expected[at + 1].number
+                result.missing.append(Missing(first_number, place - at - 1, whole))
             result.lost_packets += sum(len(e.lost) for e in expected[at + 1 : place])
             result.lost_packets += len(expected[place].lost)
         at = place

@@ -36,6 +36,8 @@ class Station:
         self.log = data.parent / "recorder.log"
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
+        self.prefix: tuple[str, ...] = ()
+        """What the recorder is started with, as `ip netns exec NAME`."""
 
     def add_cameras(self, urls: Mapping[str, str], *, transport: str = "auto") -> None:
         """Put cameras on the list: id to address."""
@@ -54,7 +56,16 @@ class Station:
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start it and wait until it says that it is ready."""
         assert self.process is None
-        words = [*KHUPHO, "recorder", "--data", str(self.data), "--listen", "127.0.0.1:0", "--json"]
+        words = [
+            *self.prefix,
+            *KHUPHO,
+            "recorder",
+            "--data",
+            str(self.data),
+            "--listen",
+            "127.0.0.1:0",
+            "--json",
+        ]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 words, stdout=subprocess.PIPE, stderr=log, text=True,

@@ -48,7 +48,7 @@ FAULTS = {
             {"write": "EROFS", "create": "EROFS", "change": "EROFS", "fsync": "EROFS"},
         ),
         DiskFault("slow writes", {"write_delay_s": 5.0}, hold_s=30),
-        DiskFault("slow syncs", {"fsync_delay_s": 40.0}, hold_s=45),
+        DiskFault("slow syncs", {"fsync_delay_s": 8.0}, hold_s=45),
         DiskFault("one camera's files", {"write": "EIO", "only": "camera-0002"}),
         DiskFault("unmounted", yanked="nothing"),
         DiskFault("swapped", yanked="another"),
