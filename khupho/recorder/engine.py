@@ -14,7 +14,7 @@ from khupho.recorder.snapshot import EngineSnapshot, Trouble
 from khupho.recorder.source import LiveSession, Source, SourceConfig
 from khupho.units import US_PER_MS, US_PER_S
 
-SWEEP_INTERVAL_US = 200 * US_PER_MS
+SWEEP_INTERVAL_US = 100 * US_PER_MS
 """How often quiet sockets are read and timers run."""
 
 _SPREAD_PER_SOURCE_US = 5 * US_PER_MS

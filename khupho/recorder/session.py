@@ -28,11 +28,12 @@ from khupho.wire.rtsp.client import RtspClient, SetUpTrack
 from khupho.wire.rtsp.sdp import SessionDescription
 
 SCRATCH_BYTES = 4 * 1024 * 1024
-QUIET_US = 400 * US_PER_MS
+QUIET_US = 600 * US_PER_MS
 """A socket that wasn't read for so long is read by the sweep."""
 REPORT_INTERVAL_US = 5 * US_PER_S
 """Some cameras end a session without a receiver report every few seconds (quirk 24)."""
-_MARK_SHARE = 2
+_GATHERED_MS = 700
+"""So much of a stream the kernel gathers; mostly the sweep comes a little before."""
 _LEAST_MARK_BYTES = 2 * 1024
 _MOST_MARK_BYTES = 512 * 1024
 _MOST_UNSENT_BYTES = 64 * 1024
@@ -249,7 +250,7 @@ class Session:
     # Timers
 
     def sweep(self, mono_us: int) -> None:
-        """Read if the socket stayed quiet, and do whatever is due. Called five times a second."""
+        """Read if the socket stayed quiet, and do whatever is due. Called ten times a second."""
         if mono_us - self._read_us >= QUIET_US:
             self._readable()
         if mono_us >= self._tick_us:
@@ -291,11 +292,11 @@ class Session:
                 self._datagrams.send(track.rtcp_channel, packet, track.reply.server_ports[1])
 
     def _set_mark(self) -> None:
-        """Let the kernel gather about half a second, or nothing while somebody watches."""
+        """Let the kernel gather most of a second, or nothing while somebody watches."""
         wanted = 1
         if self._datagrams is None and not self.live and self.measures.bits_per_s:
-            half_second = self.measures.bits_per_s // 8 // _MARK_SHARE
-            wanted = max(_LEAST_MARK_BYTES, min(_MOST_MARK_BYTES, half_second))
+            gathered_bytes = self.measures.bits_per_s // 8 * _GATHERED_MS // 1000
+            wanted = max(_LEAST_MARK_BYTES, min(_MOST_MARK_BYTES, gathered_bytes))
         if abs(wanted - self._mark_bytes) * 8 > self._mark_bytes:
             self._mark(wanted)
 
@@ -341,7 +342,7 @@ class Session:
         for writer in self._writers.values():
             writer.close(cause, now)
         try:
-            self._mark(1)  # or the answer to TEARDOWN would wait for half a second of media
+            self._mark(1)  # or the answer to TEARDOWN would wait for media
             await leave(self._sock, self._client, self._clock)
         finally:
             self._sock.close()
