@@ -144,6 +144,7 @@ def test_spoiled_while_stopped(station_with_footage):
     spoil_while_stopped(station, SHORT_ROUNDS, 1)
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(300)
 def test_spoiled_while_running(station_with_footage):
     station, _city = station_with_footage

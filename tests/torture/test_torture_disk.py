@@ -42,7 +42,7 @@ FAULTS = {
         DiskFault("filling", {"write": "ENOSPC", "after_bytes": 100_000}),
         DiskFault("no inodes", {"create": "ENOSPC"}, needs_new_segments=True),
         DiskFault("write errors", {"write": "EIO"}),
-        DiskFault("sync errors", {"fsync": "EIO"}, hold_s=25),
+        DiskFault("sync errors", {"fsync": "EIO"}),
         DiskFault(
             "read-only",
             {"write": "EROFS", "create": "EROFS", "change": "EROFS", "fsync": "EROFS"},

@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from mounted_disk import mounted_disk
@@ -46,11 +47,11 @@ def test_without_faults_it_is_a_disk(disk):
 
 
 def test_sqlite_and_locks_work_on_it(disk):
-    with sqlite3.connect(disk.root / "db") as db:
+    with closing(sqlite3.connect(disk.root / "db", isolation_level=None)) as db:
         assert db.execute("pragma journal_mode=wal").fetchone() == ("wal",)
         db.execute("create table t (x)")
         db.execute("insert into t values (7)")
-    with sqlite3.connect(disk.root / "db") as other:
+    with closing(sqlite3.connect(disk.root / "db")) as other:
         assert other.execute("select x from t").fetchall() == [(7,)]
     with (disk.root / "lock").open("w") as one, (disk.root / "lock").open("w") as two:
         fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -141,7 +141,8 @@ def test_datagrams_lost_by_the_kernel(tmp_path, torture_clip):
     assert declared == count
 
 
-@pytest.mark.parametrize("percent", [2])
+@pytest.mark.torture
+@pytest.mark.parametrize("percent", [2, 5])
 def test_lost_segments_of_tcp_lose_nothing(tmp_path, torture_clip, percent):
     """TCP sends them again; the recorder only gets them later."""
     rule = f"tcp sport != 22 numgen random mod 100 < {percent} counter drop"

@@ -101,7 +101,7 @@ SCENES = {
         Scene("cameras gone without a word", "tcp", vanish, sessions=2),
     )
 }  # fmt: skip
-SHORT = ("loss over TCP", "disorder, doubles and loss", "resets")
+SHORT = ("disorder, doubles and loss", "resets")
 
 
 @dataclass
