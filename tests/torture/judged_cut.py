@@ -48,17 +48,19 @@ def walk_all(root: Path) -> dict[str, WalkedSegment]:
     return found
 
 
-def spans(walked: dict[str, WalkedSegment]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Where each stream's footage begins and ends."""
-    found: dict[tuple[str, str], tuple[int, int]] = {}
+Footage = dict[tuple[str, str], list[tuple[int, int]]]
+"""Of each stream, beginning and end of each fragment."""
+
+
+def footage_of(walked: dict[str, WalkedSegment]) -> Footage:
+    """All that there is."""
+    found: Footage = {}
     for one in walked.values():
-        key = (one.segment.camera, one.segment.stream)
-        fragments = one.segment.fragments
-        if fragments:
-            last = fragments[-1]
-            end = last.start_utc_us + last.header.duration_90k * US_PER_S // one.segment.timescale
-            begin, known_end = found.get(key, (one.segment.start_utc_us, 0))
-            found[key] = (min(begin, one.segment.start_utc_us), max(known_end, end))
+        segment = one.segment
+        spans = found.setdefault((segment.camera, segment.stream), [])
+        for fragment in segment.fragments:
+            length_us = fragment.header.duration_90k * US_PER_S // segment.timescale
+            spans.append((fragment.start_utc_us, fragment.start_utc_us + length_us))
     return found
 
 
@@ -97,7 +99,7 @@ def judge(
     Raises `AssertionError` unless it recovers clean with all that was promised in place.
     """
     kept = walk_all(promised)
-    ends = spans(walk_all(written))
+    had = footage_of(walk_all(written))
     other_boot(root)
     recover(root, key, now_utc_us + 20 * US_PER_S)
     report = check_archive(root, deep=True)
@@ -110,10 +112,11 @@ def judge(
         data = (promised / name).read_bytes()[: one.good_bytes]
         assert target.read_bytes()[: one.good_bytes] == data, (where, f"{name} was changed")
         judgement.kept_fragments += len(one.segment.fragments)
-    after = {stream: end for stream, (_begin, end) in spans(walk_all(root)).items()}
-    for stream, (begin, end) in ends.items():
-        # A stream that is gone as a whole has lost all it had.
-        loss = max(end - after.get(stream, begin), 0)
-        judgement.losses_us.append(loss)
-        judgement.longest_loss_us = max(judgement.longest_loss_us, loss)
+    has = footage_of(walk_all(root))
+    for stream, spans in had.items():
+        last_us = max((end for _begin, end in has.get(stream, ())), default=0)
+        # Footage, not time: there is none between two sessions.
+        loss_us = sum(max(end - max(begin, last_us), 0) for begin, end in spans)
+        judgement.losses_us.append(loss_us)
+        judgement.longest_loss_us = max(judgement.longest_loss_us, loss_us)
     judgement.cuts += 1

@@ -6,21 +6,27 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from judged_cut import Judgement, judge
+from mounted_disk import mounted_disk
 from power_cut import DiskModel, Names, Unsynced, materialise
+from station import Station, wait_until
 from traced_recording import FLUSH_INTERVAL_S
 from write_trace import Op, read_trace
 
+from khupho.city.city import CityPlan, camera_name
+from khupho.city.in_thread import running_city
+from khupho.recorder.secrets import load_signing_key
 from khupho.units import US_PER_S
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 """Of `recording_by_hand`."""
-MOST_LOST_US = FLUSH_INTERVAL_S * US_PER_S + 3 * 480_000
+MOST_LOST_US = FLUSH_INTERVAL_S * US_PER_S + 2 * 480_000
 """The flush interval; the keeper of this recording looks every 0.48 s, and footage comes as often."""
 SHORT_CUTS = 60
 
@@ -51,8 +57,9 @@ def test_the_trace_is_complete(traced):
 
 
 def cut_and_judge(
-    ops: list[Op], places: list[int], tmp_path: Path, names: Names, rng: random.Random
-) -> Judgement:
+    ops: list[Op], places: list[int], tmp_path: Path, names: Names, rng: random.Random,
+    key: Ed25519PrivateKey = KEY,
+) -> Judgement:  # fmt: skip
     """Cut the power after each of these numbers of ops, in one pass over them."""
     judgement = Judgement()
     model = DiskModel(names)
@@ -61,7 +68,7 @@ def cut_and_judge(
     for place in sorted(places):
         model.take_all(islice(rest, place - done))
         done = place
-        now_utc_us = model.mark or 1_764_000_000 * US_PER_S
+        now_utc_us = model.mark or time.time_ns() // 1000
         for name in ("cut", "promised", "written"):
             shutil.rmtree(tmp_path / name, ignore_errors=True)
         how = rng.choice(list(Unsynced))
@@ -72,7 +79,7 @@ def cut_and_judge(
         materialise(model.cut(Unsynced.DROPPED, random.Random(seed)), tmp_path / "promised")
         materialise(model.cut(Unsynced.KEPT, random.Random(seed)), tmp_path / "written")
         judge(
-            tmp_path / "cut", tmp_path / "promised", tmp_path / "written", KEY, now_utc_us, judgement,
+            tmp_path / "cut", tmp_path / "promised", tmp_path / "written", key, now_utc_us, judgement,
             where=f"after {place} ops, {names.value}, {how.value} by {sector_bytes}, seed {seed}",
         )  # fmt: skip
     return judgement
@@ -99,3 +106,54 @@ def test_every_moment(traced, tmp_path, names, seed):
     judgement = cut_and_judge(ops, places, tmp_path, names, random.Random(seed))
     print(judgement)
     assert judgement.longest_loss_us <= MOST_LOST_US, str(judgement)
+
+
+def real_recorder_on_a_traced_disk(tmp_path: Path, clip, seconds: float) -> tuple[list[Op], Path]:
+    """The program itself under cameras, on a FUSE file system that sees all that reaches the disk."""
+    cameras = 8
+    with (
+        mounted_disk(tmp_path / "disk", traced=True) as disk,
+        running_city(CityPlan(clip, count=cameras, port=0)) as city,
+    ):
+        station = Station(tmp_path / "data", archive=disk.root, flush_s=REAL_FLUSH_S)
+        names = [camera_name(n) for n in range(1, cameras + 1)]
+        station.add_cameras({name: city.url(n) for n, name in enumerate(names, 1)}, transport="tcp")
+        try:
+            station.start()
+            wait_until(lambda: set(station.phases().values()) == {"playing"}, "all play")
+            for n in range(3):
+                time.sleep(seconds / 3)
+                city.fault(f"camera-000{n + 1}:jump=60")
+            station.kill()
+            station.start()
+            time.sleep(4)
+            station.kill()
+            disk.fault()
+        finally:
+            station.close()
+        return list(read_trace(disk.trace)), station.data
+
+
+REAL_FLUSH_S = 2
+REAL_MOST_LOST_US = (REAL_FLUSH_S + 1) * US_PER_S
+"""The flush interval, and the second that a process has in hand when a flush begins."""
+
+
+def judge_real(tmp_path: Path, clip, seconds: float, cuts: int, seed: int) -> None:
+    ops, data = real_recorder_on_a_traced_disk(tmp_path, clip, seconds)
+    rng = random.Random(seed)
+    places = rng.sample(range(len(ops) // 20, len(ops)), cuts)
+    judgement = cut_and_judge(ops, places, tmp_path, Names.STRICT, rng, load_signing_key(data))
+    print(judgement)
+    assert judgement.longest_loss_us <= REAL_MOST_LOST_US, str(judgement)
+    assert judgement.kept_fragments > 10 * cuts
+
+
+def test_the_real_recorder(tmp_path, torture_clip):
+    judge_real(tmp_path, torture_clip, 9, 15, 1)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1800)
+def test_the_real_recorder_for_longer(tmp_path, torture_clip):
+    judge_real(tmp_path, torture_clip, 60, 300, 2)
