@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cameras.foreign_camera import CameraKind, ForeignCamera
+from evening_recorder import RecorderProcess
 from film import Film
 from footage import segment_paths, start_utc_s
-from recorder_process import RecorderProcess
 
 FILM_SLACK_S = 60
 """Films are longer than the evening: programs take a while to start."""
