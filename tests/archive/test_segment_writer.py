@@ -174,6 +174,7 @@ def test_a_burst_at_the_beginning_is_dated_by_its_newest_picture(recording: Reco
     assert abs(walk.segment.start_utc_us - T0_US) < 300_000
 
 
+@pytest.mark.quirk(38)
 def test_long_pictures_are_long_and_not_gaps(recording: Recording):
     """Quirk 38: a third of a second at night, and less regular things."""
     writer = recording.writer(settle_us=0)

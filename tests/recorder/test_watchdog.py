@@ -14,6 +14,7 @@ from khupho.units import US_PER_S
 from khupho.wire.rtsp.errors import RtspError
 
 
+@pytest.mark.quirk(50)
 def test_silence_from_the_answer_to_play_on_ends_it() -> None:
     watchdog = Watchdog("rtsp://h/1", 0)
     watchdog.look(0, MEDIA_PATIENCE_US)
