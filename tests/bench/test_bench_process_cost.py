@@ -19,7 +19,7 @@ thread.start(); thread.join()          # a thread that has ended
 child = os.fork()
 spin(0.1)
 held = bytearray(b"x") * 30_000_000
-os.write(1, f"done {os.sched_getaffinity(0)}\n".encode())   # whole lines: two processes write here
+os.write(1, f"done {os.sched_getaffinity(0)}\\n".encode())  # whole lines: two processes write here
 sys.stdin.read()
 """
 
