@@ -35,7 +35,7 @@ class Columns(NamedTuple):
 
 def columns_of(batch: SampleBatch) -> Columns:
     """The columns of a batch that isn't empty."""
-    return Columns(*zip(*batch.samples, strict=True))
+    return tuple.__new__(Columns, zip(*batch.samples, strict=True))
 
 
 def copied(batch: SampleBatch) -> SampleBatch:

@@ -24,6 +24,8 @@ from khupho.archive.segment_facts import ClosingFacts, closing_facts_box
 from khupho.archive.spill import Put
 from khupho.media.fmp4 import PRFT_BYTES, mfra_box
 
+_new_event = tuple.__new__
+
 
 def segment_end(facts: ClosingFacts, key_fragments: Sequence[tuple[int, int]]) -> bytes:
     """What is appended to a segment that ends: closing facts and `mfra`.
@@ -172,9 +174,12 @@ class SegmentFile:
         if key_time >= 0:
             self._keys.extend((key_time, offset + PRFT_BYTES))
         self._listener(
-            FragmentCommitted(
-                segment, offset, header, start_utc_us, duration_us, size, frames, key_frames,
-                lost_packets, damaged, clock_wrong,
+            _new_event(
+                FragmentCommitted,
+                (
+                    segment, offset, header, start_utc_us, duration_us, size, frames, key_frames,
+                    lost_packets, damaged, clock_wrong,
+                ),
             )
         )  # fmt: skip
         if place.has_failing:

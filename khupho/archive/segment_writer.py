@@ -168,8 +168,12 @@ class StreamWriter:
         self._last_90k = pts[-1]
         formats, jumps = columns.formats, columns.discontinuities
         track = self._track
+        if not (self._break or any(formats) or True in jumps):
+            self._break = breaks_after
+            track.run(columns, following, batch.next_lost_packets, pieces, arrival)
+            return
         begin = 0
-        for index in range(len(formats)) if self._break or any(formats) or True in jumps else ():
+        for index in range(len(formats)):
             jumps_here = jumps[index] or (index == 0 and self._break)
             new_format = formats[index]
             if new_format == track.format:

@@ -16,6 +16,7 @@ from khupho.units import US_PER_MS, US_PER_S
 
 SWEEP_INTERVAL_US = 100 * US_PER_MS
 """How often quiet sockets are read and timers run."""
+_CHECK_INTERVAL_US = US_PER_S
 
 _SPREAD_PER_SOURCE_US = 5 * US_PER_MS
 _SPREAD_MAX_US = 5 * US_PER_S
@@ -61,6 +62,7 @@ class Engine:
         self._live: set[SweptSession] = set()
         self._started_utc_us = clock.utc_us()
         self._sweeper: asyncio.Task[None] | None = None
+        self._check_us = 0
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -122,8 +124,10 @@ class Engine:
         try:
             for session in tuple(self._live):
                 session.sweep(now_us)
-            for source in self._sources.values():
-                source.check()
+            if now_us >= self._check_us:
+                self._check_us = now_us + _CHECK_INTERVAL_US
+                for source in self._sources.values():
+                    source.check()
         except Exception:
             # A bug met at one camera: without the clockwork all others would fall silent with it.
             logger.exception("A sweep failed", extra={"cause": "sweep"})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from khupho.media.formats import TrackFormat, VideoFormat
-from khupho.media.samples import SampleBatch
+from khupho.media.samples import Sample, SampleBatch
 from khupho.units import MEDIA_CLOCK_HZ, US_PER_S, ticks_to_us
 
 _WINDOW_TICKS = 6
@@ -42,7 +43,9 @@ class SessionMeasures:
     _highest_90k: int | None = None
     _media_90k: int = 0
     """Media time that has passed, all lines together."""
-    _marks: deque[tuple[int, int, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW_TICKS))
+    _marks: deque[tuple[int, int, int, int]] = field(
+        default_factory=lambda: deque(maxlen=_WINDOW_TICKS)
+    )
 
     def take(self, batch: SampleBatch, utc_us: int) -> None:
         """Count a batch of video that arrived at `utc_us`."""
@@ -50,19 +53,27 @@ class SessionMeasures:
         self.frames += len(samples)
         self.received_bytes += batch.size_bytes
         self.last_frame_utc_us = utc_us
-        if samples:
-            self._pass(max(sample.pts_90k for sample in samples))
+        if not samples:
+            return
+        pts, _sizes, keys, lost, damaged, formats, _jumps = zip(*samples, strict=True)
+        self._pass(max(pts))
+        if True in keys:
+            self._see_keys(samples)
+        if any(lost):
+            self.lost_packets += sum(lost)
+        if True in damaged:
+            self.damaged_frames += damaged.count(True)
+        if any(formats):
+            for track_format in formats:
+                if track_format is not None:
+                    self.set_format(track_format)
+
+    def _see_keys(self, samples: Sequence[Sample]) -> None:
         for sample in samples:
             if sample.is_key:
                 if self._last_key_90k is not None and not sample.discontinuity:
                     self.key_interval_us = ticks_to_us(sample.pts_90k - self._last_key_90k)
                 self._last_key_90k = sample.pts_90k
-            if sample.lost_packets:
-                self.lost_packets += sample.lost_packets
-            if sample.damaged:
-                self.damaged_frames += 1
-            if sample.format is not None:
-                self.set_format(sample.format)
 
     def _pass(self, newest_90k: int) -> None:
         step_90k = newest_90k - self._highest_90k if self._highest_90k is not None else 0

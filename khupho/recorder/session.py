@@ -110,6 +110,7 @@ class Session:
         self._sock: socket.socket = connection.sock
         self._client: RtspClient = connection.client
         self._datagrams = connection.datagrams
+        self._read = self._read_media if self._datagrams is None else self._read_control
         tracks = connection.client.tracks
         specs = {track.rtp_channel: _spec(track) for track in tracks}
         rtcp = {track.rtcp_channel: track.rtp_channel for track in tracks}
@@ -167,10 +168,7 @@ class Session:
 
     def _readable(self) -> None:
         self._read_us = self._clock.mono_us()
-        if self._datagrams is not None:
-            self._take(self._read_control)
-        else:
-            self._take(self._read_media)
+        self._take(self._read)
 
     def _take(self, read: Callable[[], None]) -> None:
         """Run one reading; what ends the session is kept as its end."""
@@ -226,7 +224,7 @@ class Session:
         arrival = self._arrival()
         if feed.packets:
             self.media_packets += feed.packets
-            self._watchdog.media(self._clock.mono_us())
+            self._watchdog.media(arrival.mono_us)
         for channel, batch in feed.batches:
             if channel == self._video_channel:
                 self.measures.take(batch, arrival.utc_us)

@@ -17,12 +17,14 @@ class Layout(NamedTuple):
     """Of each: frame, length and flags; sequence number; tail (timestamp, source, payload header, FU
     header); data."""
     picture: Callable[..., tuple[Any, ...]]
-    """Sequence number and data of each. Then of the last fragment, which is of another size: frame and
-    length; flags; sequence number."""
+    """Sequence number, timestamp and data of the first; sequence number and data of each other one. Then of
+    the last fragment, which is of another size: frame and length; flags; sequence number."""
     put_run: Callable[..., None]
     """The data of each."""
     put_picture: Callable[..., None]
     """Length and header of the NAL unit, then the data of each."""
+    data_bytes: int
+    """What `put_picture` writes behind the length."""
 
 
 LAYOUTS: dict[int, Layout] = {}
@@ -38,8 +40,13 @@ def make_layout(header_bytes: int, data_bytes: int, count: int) -> Layout:
         LAYOUTS.clear()
     layout = LAYOUTS[data_bytes << 8 | count << 2 | header_bytes] = Layout(
         Struct(">" + f"6sH{tail_bytes}s{data_bytes}s" * count).unpack_from,
-        Struct(">" + f"6xH{tail_bytes}x{data_bytes}s" * count + "IHH").unpack_from,
+        Struct(
+            f">6xHI{tail_bytes - 4}x{data_bytes}s"
+            + f"6xH{tail_bytes}x{data_bytes}s" * (count - 1)
+            + "IHH"
+        ).unpack_from,
         Struct(data).pack_into,
         Struct(f">I{header_bytes}s{data}").pack_into,
+        header_bytes + data_bytes * count,
     )
     return layout

@@ -38,7 +38,6 @@ _FU_A, _FU_H265 = 28, 49
 _BEFORE_PAYLOAD = 16
 """Interleaved frame and RTP header."""
 _TIME_AND_SOURCE = Struct(">II").pack
-_TIME = Struct(">I").unpack_from
 _HEAD = Struct(">IH").pack
 _LENGTH = Struct(">I").pack
 _put_length = Struct(">I").pack_into
@@ -54,7 +53,7 @@ class FastPath:
 
     __slots__ = (
         "_data_at", "_flags", "_frame", "_head", "_header_bytes", "_is_h264", "_kinds", "_ssrc",
-        "_start", "_track", "_units", "_usual",
+        "_start", "_track", "_units", "_usual", "puts_off",
     )  # fmt: skip
 
     def __init__(self, track: TrackReader, units: AccessUnits, codec: Codec, channel: int) -> None:
@@ -70,6 +69,9 @@ class FastPath:
         self._start = Struct(">IIBBBB").unpack_from
         self._ssrc = -1
         self._usual = UsualPictures()
+        self.puts_off = False
+        """What stands where `take` stopped is a picture whose end is still to come: to be taken whole
+        then. One that began the buffer isn't put off again, so nothing is for long."""
 
     def take(self, scratch: memoryview, position: int, end: int) -> int:
         """Take what it can of `scratch[position:end]`. Returns where the slow path goes on.
@@ -79,6 +81,7 @@ class FastPath:
         """
         track, units, usual = self._track, self._units, self._usual
         sequence, timeline = track.sequence, units.timeline
+        self.puts_off = False
         raw, ssrc, number = scratch.obj, track.ssrc, sequence.next
         if ssrc is None or number is None or track.suspect or not units.is_ready:
             return position
@@ -100,6 +103,7 @@ class FastPath:
         in_nal = may_run = units.fragment == IN_PLACE
         middle, last = self._tails(timestamp, ssrc, nal_header) if in_nal else (b"", b"")
         picture, usual_size, usual_headers = usual.matcher, usual.size, usual.headers
+        usual_layouts = usual.layouts
         step, had_marker, is_over, had_key = 0, units.marker, units.is_over, False
         # Where the access unit in progress and its open NAL unit begin in what is written here; -1
         # where they began before.
@@ -113,16 +117,14 @@ class FastPath:
                 if match is not None and match.lastindex is not None:
                     end_data = match.end()
                     count = (end_data - position) // usual_size
-                    data_bytes = usual_size - data_at
-                    key = data_bytes << 8 | count << 2 | header_bytes
-                    layout = LAYOUTS.get(key) or make_layout(header_bytes, data_bytes, count)
+                    layout = usual_layouts[count] or usual.layout(count, header_bytes)
                     fields = layout.picture(raw, position)
-                    end_head, end_flags, end_number = fields[-3:]
-                    following = end_data - data_at + 4 + (end_head & 0xFFFF)
-                    (now,) = _TIME(raw, position + 8)
+                    now = fields[1]
+                    following = end_data - data_at + 4 + (fields[-3] & 0xFFFF)
                     if (
-                        fields[0:-3:2] == _NUMBERS[expected : expected + count]
-                        and end_number == expected + count
+                        fields[0] == expected
+                        and fields[3:-3:2] == _NUMBERS[expected + 1 : expected + count]
+                        and fields[-1] == expected + count
                         and end_data < following <= end
                         and 0 < now - timestamp <= _MOST_STEP_90K
                         and size_bytes <= MAX_UNIT_BYTES
@@ -132,23 +134,26 @@ class FastPath:
                                 Sample, (pts_90k, size_bytes, is_key, 0, is_damaged, None, False)
                             )
                         )
-                        last_bytes = following - end_data
-                        nal_bytes = header_bytes + data_bytes * count + last_bytes
-                        nal_header = usual_headers[match.lastindex - 1]
-                        layout.put_picture(raw, written, nal_bytes, nal_header, *fields[1:-3:2])
                         unit_at = written
-                        data = written + 4 + nal_bytes - last_bytes
-                        written = data + last_bytes
+                        size_bytes = 4 + layout.data_bytes + following - end_data
+                        nal_header = usual_headers[match.lastindex - 1]
+                        layout.put_picture(
+                            raw, written, size_bytes - 4, nal_header, *fields[2:-3:2]
+                        )
+                        data = written + 4 + layout.data_bytes
+                        written += size_bytes
                         scratch[data:written] = scratch[end_data:following]
-                        size_bytes = nal_bytes + 4
                         step = now - timestamp
                         ticks += step
                         pts_90k, timestamp, is_key = ticks, now, False
                         expected += count + 1
                         position = following
-                        had_marker = end_flags != flags
+                        had_marker = fields[-2] != flags
                         is_over = False
                         continue
+                if unit_at >= 0 and usual.is_cut(raw, position, end, timestamp):
+                    self.puts_off = True
+                    break
             head, packet_flags, number, tail = unpack(raw, position)
             size = (head & 0xFFFF) + 4
             following = position + size
@@ -253,6 +258,7 @@ class FastPath:
                     if kind == PICTURE and unit_at == nal_at:
                         usual.learn(frame, flags, size, tail, nal_header)
                         picture, usual_size, usual_headers = usual.matcher, size, usual.headers
+                        usual_layouts = usual.layouts
                 else:
                     nal_bytes = size - _BEFORE_PAYLOAD
                     data = position + _BEFORE_PAYLOAD

@@ -58,6 +58,8 @@ class InterleavedReader:
         self._resync = Resync({c: s.payload_types for c, s in specs.items()}, self._rtcp)
         self._fast = _fast_path(self._tracks, specs)
         self._tail = b""
+        self._is_put_off = False
+        """The tail is the beginning of a picture, put off until the rest of it is there."""
         self._messages: list[bytes] = []
         self._in_garbage = False
         self._garbage_bytes = 0
@@ -73,30 +75,41 @@ class InterleavedReader:
     def feed(self, scratch: memoryview, end: int) -> Feed:
         """Take apart `scratch[:end]`, which begins as `begin` left it."""
         feed = Feed()
-        fast = self._fast
-        position = 0
-        while position < end:
-            if self._in_garbage:
-                following = self._garbage(scratch, position, end)
-            else:
-                following = fast.take(scratch, position, end) if fast is not None else position
-                if following > position:
-                    self._garbage_bytes = 0
-                    position = following
-                following = self._next(scratch, position, end, feed) if position < end else MORE
-            if following == MORE:
-                break
-            position = following
-        self._tail = bytes(scratch[position:end])
+        self._take(scratch, end, feed, self._fast)
         return self._handed(feed, is_over=False)
 
     def finish(self) -> Feed:
         """What is carried and whole. The session is over."""
-        return self._handed(Feed(), is_over=True)
+        feed = Feed()
+        if self._is_put_off:
+            rest = bytearray(self._tail)
+            self._take(memoryview(rest), len(rest), feed, None)
+        return self._handed(feed, is_over=True)
 
     def reception(self, channel: int) -> Reception:
         """How an RTP channel was received until now."""
         return self._tracks[channel].reception()
+
+    def _take(self, scratch: memoryview, end: int, feed: Feed, fast: FastPath | None) -> None:
+        position = 0
+        self._is_put_off = False
+        while position < end:
+            if self._in_garbage:
+                following = self._garbage(scratch, position, end)
+            else:
+                if fast is not None:
+                    following = fast.take(scratch, position, end)
+                    if following > position:
+                        self._garbage_bytes = 0
+                        position = following
+                    self._is_put_off = fast.puts_off
+                    if fast.puts_off or position >= end:
+                        break
+                following = self._next(scratch, position, end, feed)
+            if following == MORE:
+                break
+            position = following
+        self._tail = bytes(scratch[position:end])
 
     def _handed(self, feed: Feed, *, is_over: bool) -> Feed:
         if self._messages:

@@ -104,6 +104,8 @@ class UnitParts:
 
 def _pieces(parts: list[Piece]) -> list[memoryview]:
     """Few pieces of many parts."""
+    if len(parts) == 1:
+        return [memoryview(parts[0])]
     pieces: list[memoryview] = []
     small: list[Piece] = []
     for part in parts:
@@ -111,7 +113,7 @@ def _pieces(parts: list[Piece]) -> list[memoryview]:
             small.append(part)
             continue
         if small:
-            pieces.append(memoryview(b"".join(small)))
+            pieces.append(memoryview(small[0] if len(small) == 1 else b"".join(small)))
             small = []
         pieces.append(memoryview(part))
     if small:
