@@ -57,8 +57,10 @@ class AppendFile:
                 whole = size if whole_bytes is None else whole_bytes(file, size)
                 if whole < size:
                     os.ftruncate(file, whole)
-                    os.fsync(file)
                     self.cut_bytes = size - whole
+                if size:
+                    # Also after a kill: what it left is in the page cache, and counts as synced from here on.
+                    os.fsync(file)
                 if is_new:
                     _sync_directory_of(root_fd, name)
             except BaseException:

@@ -105,12 +105,17 @@ def sync_names(root_fd: int, path: str, known_days: set[str]) -> None:
     # A directory's name stands in the one above it.
     above = [one for one in (stream, camera, ".") if day not in known_days]
     for directory in (day, *above):
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_path(root_fd, directory)
     known_days.add(day)
+
+
+def sync_path(root_fd: int, path: str) -> None:
+    """Bring a file or directory to the disk, whoever wrote it. Raises `OSError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=root_fd)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def strangers(root: int | Path) -> Iterator[str]:

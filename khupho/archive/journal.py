@@ -18,10 +18,13 @@ from khupho.archive.append_file import (
 )
 from khupho.archive.journal_entries import BrokenEntry, Entry, Line, decode_line, encode_line
 from khupho.errors import Fault, KhuphoError
+from khupho.units import US_PER_HOUR
 
 JOURNAL_NAME = "journal.jsonl"
 MAX_LINE_BYTES = 64 << 10
 _CHUNK_BYTES = 1 << 20
+_SECTOR_BYTES = 512
+_LONGEST_UNSYNCED_US = US_PER_HOUR
 
 
 class JournalError(KhuphoError):
@@ -109,7 +112,7 @@ class Journal:
                 line = decode_line(data[begin : end - 1])
                 if line.seq > 0:
                     self._next_seq = line.seq + 1
-                    return start + end
+                    return start + self._before_hole(data, start, end, line.utc_us)
                 end = begin
             if start == 0:
                 return 0
@@ -120,6 +123,33 @@ class Journal:
                     advice="Keep a copy of the file, then restore it from a backup",
                 )
             span *= 4
+
+    def _before_hole(self, data: bytes, start: int, end: int, newest_us: int) -> int:
+        """Where whole lines end if a power cut took a sector out of the unsynced ones and left a later
+        one: before the first hole. `end` where there is none.
+
+        A sector of zeros in lines that were synced long ago is damage, and stays: nothing that stands
+        behind it may be lost.
+        """
+        hole = data.find(b"\0", 0, end)
+        if hole < 0:
+            return end
+        cut = data.rfind(b"\n", 0, hole) + 1
+        filled = hole + len(data[hole:end]) - len(data[hole:end].lstrip(b"\0"))
+        if (start + filled) % _SECTOR_BYTES and filled < end:
+            return end
+        behind = [decode_line(one) for one in data[cut : end - 1].split(b"\n")]
+        oldest_us = min((line.utc_us for line in behind if line.seq > 0), default=newest_us)
+        if newest_us - oldest_us > _LONGEST_UNSYNCED_US:
+            return end
+        before = decode_line(data[data.rfind(b"\n", 0, cut - 1) + 1 : cut - 1]) if cut else None
+        if before is None and not start:
+            self._next_seq = 1
+        elif before is not None and before.seq > 0:
+            self._next_seq = before.seq + 1
+        else:
+            return end
+        return cut
 
 
 def read_journal(root_fd: int, offset: int = 0) -> Iterator[Line]:

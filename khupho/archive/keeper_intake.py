@@ -23,6 +23,7 @@ from khupho.archive.directories import (
     stream_days,
     stream_directories,
     sync_names,
+    sync_path,
 )
 from khupho.archive.identity import LastEnd
 from khupho.archive.journal_entries import SegmentRecovered
@@ -189,8 +190,11 @@ class Intake:
             )
             leaves = found.missing
             note_lost(books, path, found.lost, "cut at recovery", utc_us)
-        if made.was_open:
+        if made.was_open or is_newest or is_late:
+            # Closed by a recorder that was killed before its flush: no leaf may be on the disk before it.
+            sync_path(books.root_fd, path)
             sync_names(books.root_fd, path, self._named_days)
+        if made.was_open:
             self._note_recovered(made.segment, made.cut_bytes, utc_us)
             self.segments_recovered += 1
         books.file_leaves(leaves)

@@ -39,6 +39,8 @@ def main() -> None:
     recording.hang_up(_connection(), "gate")
     recording.run(3, "yard")
     recording.run(19, "gate", "yard")
+    recording.hang_up(_connection(), "gate")
+    recording.run(1, "gate")
     recording.kill()
     recording.restart()
     recording.run(25, "gate", "yard")
