@@ -16,8 +16,9 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
 def render(group: click.Group = cli, name: str = "khupho") -> str:
     """The help of a group and all beneath it, as Markdown."""
-    # As `khupho` itself calls it; click remembers the first call's help option.
+    # As `khupho` itself calls it.
     settings = {"terminal_width": 90, **cli.context_settings}
+    _forget_help_option(group)
     context = click.Context(group, info_name=name, **settings)
     text = f"## {name}\n\n```text\n{group.get_help(context)}\n```\n"
     for part in group.list_commands(context):
@@ -27,9 +28,15 @@ def render(group: click.Group = cli, name: str = "khupho") -> str:
         if isinstance(command, click.Group):
             text += "\n" + render(command, path)
             continue
+        _forget_help_option(command)
         inner = click.Context(command, info_name=path, **settings)
         text += f"\n### {path}\n\n```text\n{command.get_help(inner)}\n```\n"
     return text
+
+
+def _forget_help_option(command: click.Command) -> None:
+    """click remembers that of the first call, and another test may have called without `khupho`."""
+    command._help_option = None
 
 
 def whole_page() -> str:

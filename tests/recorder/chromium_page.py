@@ -94,8 +94,9 @@ class ChromiumPage:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
-            ready, _, _ = select.select([self._from], [], [], PATIENCE_S)
-            assert ready, "Chromium doesn't answer"
+            poller = select.poll()  # select() takes no descriptor above 1,023
+            poller.register(self._from, select.POLLIN)
+            assert poller.poll(PATIENCE_S * 1000), "Chromium doesn't answer"
             data = os.read(self._from, 1 << 20)
             assert data, "Chromium has ended"
             self._rest += data
