@@ -101,7 +101,8 @@ SCENES = {
         Scene("cameras gone without a word", "tcp", vanish, sessions=2),
     )
 }  # fmt: skip
-SHORT = ("disorder, doubles and loss", "resets")
+SHORT = ("loss over UDP",)
+"""The others judge delays too, and want a machine of their own."""
 
 
 @dataclass
