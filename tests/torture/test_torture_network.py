@@ -86,7 +86,7 @@ SCENES = {
         Scene("nothing", "tcp", rules_for(3)),
         Scene("loss over TCP", "tcp", rules_for(8, drop=0.03), loses=True),
         Scene("loss over UDP", "udp", rules_for(8, drop=0.03), loses=True),
-        Scene("heavy loss over UDP", "udp", rules_for(10, drop=0.3), loses=True),
+        Scene("heavy loss over UDP", "udp", rules_for(6, drop=0.3), loses=True),
         Scene("bursts over UDP", "udp", rules_for(0.5, drop_next=40), loses=True),
         Scene("disorder", "udp", rules_for(8, swap=0.2)),
         Scene("doubles over UDP", "udp", rules_for(8, double=0.2)),
