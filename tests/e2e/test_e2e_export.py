@@ -114,6 +114,7 @@ def test_one_file_over_the_kill(
             assert faults_of_clip(seen, part["frames"], expected.frames, length_s) == [], name
 
 
+@pytest.mark.torture
 @some_cameras
 def test_whole_fragments_play_like_segments(
     evening: Evening, kind: CameraKind, tmp_path: Path, browser_of: Callable[[str], Browser]
