@@ -152,8 +152,14 @@ def test_spoiled_while_running(station_with_footage):
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(3600)
-def test_spoiled_a_hundred_times(station_with_footage):
+@pytest.mark.timeout(1800)
+def test_spoiled_a_hundred_times_while_stopped(station_with_footage):
     station, _city = station_with_footage
     spoil_while_stopped(station, LONG_ROUNDS, 3)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1800)
+def test_spoiled_many_times_while_running(station_with_footage):
+    station, _city = station_with_footage
     spoil_while_running(station, 24, 4)
