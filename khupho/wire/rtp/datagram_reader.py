@@ -89,18 +89,40 @@ class _Queue:
             self._waiting.setdefault(header.sequence, (now_us, data))
             return
         if is_early:
-            self._release_all()
+            # Too far ahead to wait for what is missing.
+            self._make_room(header.sequence, now_us, data)
+            return
         track.packet(view, 0, len(data), now_us)
         if self._waiting:
             self._release_ready()
 
-    def release(self, now_us: int | None) -> None:
-        """Give up missing packets that were waited for too long; with None, all of them."""
+    def _make_room(self, number: int, now_us: int, data: bytes) -> None:
+        """Give up holes until this packet is near enough to wait, or is the next one."""
+        track = self.track
+        while self._waiting:
+            ahead = (number - (track.sequence.next or 0)) & 0xFFFF
+            if ahead <= MAX_WAITING or ahead >= 0x8000:
+                break
+            self._pass_hole()
+        ahead = (number - (track.sequence.next or 0)) & 0xFFFF
+        if 0 < ahead <= MAX_WAITING:
+            self._waiting.setdefault(number, (now_us, data))
+            return
+        track.packet(memoryview(data), 0, len(data), now_us)
         if self._waiting:
-            # Packets that came in order lie in order of their arrival, too.
-            oldest_us = min(came_us for came_us, _data in self._waiting.values())
-            if now_us is None or now_us - oldest_us >= PATIENCE_US:
-                self._release_all()
+            self._release_ready()
+
+    def release(self, now_us: int | None) -> None:
+        """Give up missing packets that were waited for too long; with None, all of them.
+
+        Each hole has its own time: one that is given up says nothing of a younger one behind it.
+        """
+        while self._waiting:
+            if now_us is not None:
+                oldest_us = min(came_us for came_us, _data in self._waiting.values())
+                if now_us - oldest_us < PATIENCE_US:
+                    return
+            self._pass_hole()
 
     def _release_ready(self) -> None:
         following = self.track.sequence.next
@@ -111,11 +133,12 @@ class _Queue:
             self._hand_on(entry)
             following = self.track.sequence.next
 
-    def _release_all(self) -> None:
+    def _pass_hole(self) -> None:
+        """Give up the first hole: hand on what waits behind it, up to the next one."""
         following = self.track.sequence.next or 0
-        for number in sorted(self._waiting, key=lambda n: (n - following) & 0xFFFF):
-            self._hand_on(self._waiting[number])
-        self._waiting.clear()
+        first = min(self._waiting, key=lambda number: (number - following) & 0xFFFF)
+        self._hand_on(self._waiting.pop(first))
+        self._release_ready()
 
     def _hand_on(self, entry: tuple[int, bytes]) -> None:
         came_us, data = entry
