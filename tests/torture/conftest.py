@@ -19,11 +19,12 @@ def torture_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 
 def make_clip(path: Path, size: str, seconds: int) -> None:
-    """Encode moving test pictures with noise, so that no two are alike."""
+    """Encode moving test pictures with noise, so that no two are alike; no SEI beside the slices."""
     command = [
         "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-t", str(seconds),
         "-i", f"testsrc2=size={size}:rate=25,noise=alls=6:allf=t:all_seed=7", "-pix_fmt", "yuv420p",
         "-c:v", "libx264", "-preset", "ultrafast", "-b:v", "300k", "-maxrate", "300k", "-bufsize", "300k",
-        "-bf", "0", "-g", "50", "-sc_threshold", "0", "-threads", "1", str(path),
+        "-bf", "0", "-g", "50", "-sc_threshold", "0", "-threads", "1",
+        "-bsf:v", "filter_units=remove_types=6", str(path),
     ]  # fmt: skip
     subprocess.run(command, check=True, timeout=60)

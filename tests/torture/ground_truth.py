@@ -17,10 +17,12 @@ from khupho.archive.clip import StoredSegment
 from khupho.archive.segment_reader import walk_segment
 from khupho.city.clip import Clip
 from khupho.city.truth import SessionTruth
+from khupho.media import h264
 from khupho.units import US_PER_S
 
 MOST_WRONG_US = 1_500_000
 """By how much footage time and the camera's own may disagree within a session."""
+SLICES = (h264.NAL_SLICE, h264.NAL_IDR)
 NOTHING: Mapping[int, Collection[int]] = {}
 
 
@@ -98,6 +100,8 @@ class Digests:
         for unit in clip.units:
             hasher = sha256()
             for nal in unit.nals:
+                # A lost packet of SEI would leave a picture that is whole, and has other bytes.
+                assert nal[0] & 0x1F in SLICES, "the clip has more than slices"
                 hasher.update(len(nal).to_bytes(4, "big") + nal)
             self.by_unit.append(hasher.digest())
         assert len(set(self.by_unit)) == len(self.by_unit), "the clip shows a picture twice"

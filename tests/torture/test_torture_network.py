@@ -101,7 +101,7 @@ SCENES = {
         Scene("cameras gone without a word", "tcp", vanish, sessions=2),
     )
 }  # fmt: skip
-SHORT = ("loss over UDP",)
+SHORT = ("loss over UDP", "disorder, doubles and loss")
 """The others judge delays too, and want a machine of their own."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rtp_by_hand import NumberedPackets
 
 from khupho.city.clip import load_clip
 from khupho.city.packets import OPEN_FIELDS, PacketTrack
@@ -19,8 +19,6 @@ ENCODERS = {
     "h265": ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:bframes=0"],
     "h265-b": ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:bframes=3"],
 }  # fmt: skip
-
-NumberedPackets = Callable[..., tuple[PacketTrack, list[bytes]]]
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from struct import pack
 
+from khupho.city.packets import PacketTrack
 from khupho.media import g711, h264, h265
 from khupho.media.aac import audio_format
 from khupho.media.formats import Codec, TrackFormat
@@ -24,6 +25,8 @@ SPS5 = base64.b64decode("QgEBAUAAAAMAgAAAAwAAAwB4oAPAgBDllm5JMrgEAAADAAQAAAMAZCA
 PPS5 = base64.b64decode("RAHBcrRiQA==")
 SSRC = 0x1234ABCD
 FRAME_90K = 3600
+NumberedPackets = Callable[..., tuple[PacketTrack, list[bytes]]]
+"""The fixture `packets_of`."""
 SCRATCH_BYTES = 1 << 17
 
 

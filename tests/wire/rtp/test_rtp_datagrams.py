@@ -70,6 +70,26 @@ def test_what_does_not_come_in_time_is_lost() -> None:
     assert patient.lost == [0, 0, 1]
 
 
+def test_each_hole_has_its_own_time() -> None:
+    """Of two holes the older is given up in time; what fills the younger one is still taken."""
+    sender, expected = Sender(), []
+    for n in range(6):
+        key = slice_nal(40 + n, key=True)
+        sender.picture(key)
+        expected.append(mp4(key))
+    reader, reading = DatagramReader({0: video_spec()}, {1: 0}), Reading()
+    young_us = PATIENCE_US * 3 // 4
+    for number, at_us in ((0, 0), (2, 0), (4, young_us)):  # 1 never comes, 3 comes late
+        reader.put(0, sender.packets[number], at_us)
+    reading.take(reader.take(PATIENCE_US))
+    reader.put(0, sender.packets[3], PATIENCE_US + 1)
+    reader.put(0, sender.packets[5], PATIENCE_US + 2)
+    reading.take(reader.take(PATIENCE_US + 2))
+    reading.take(reader.finish())
+    assert reading.units == [expected[n] for n in (0, 2, 3, 4, 5)]
+    assert reading.lost == [0, 1, 0, 0, 0]
+
+
 def test_more_than_the_window_waits_for_nothing() -> None:
     sender, expected = sent(60)
     del sender.packets[4]

@@ -6,7 +6,6 @@ import random
 from struct import pack
 
 import pytest
-from conftest import NumberedPackets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtp_by_hand import (
@@ -16,6 +15,7 @@ from rtp_by_hand import (
     SPS,
     SPS5,
     VPS5,
+    NumberedPackets,
     Reading,
     Sender,
     fragments,

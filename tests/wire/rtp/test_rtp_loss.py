@@ -47,6 +47,17 @@ def test_a_key_frame_that_lacks_its_beginning_is_no_key_frame() -> None:
 
 
 @pytest.mark.quirk(28)
+def test_a_key_frame_whose_sei_is_lost_is_kept() -> None:
+    sender = Sender()
+    first = key_picture(sender)
+    sender.next().lose().send([slice_nal(40, key=True)])
+    sender.picture(slice_nal())
+    reading = read(sender.bytes())
+    assert reading.units == [first, mp4(slice_nal(40, key=True)), mp4(slice_nal())]
+    assert reading.lost == [0, 1, 0]
+
+
+@pytest.mark.quirk(28)
 def test_markers_that_lie_do_not_make_a_cut_picture_whole() -> None:
     sender = Sender()
     first = key_picture(sender)
