@@ -9,14 +9,21 @@ DATA ?= ./data
 LISTEN ?= 127.0.0.1:8080
 export CAMERAS
 
+# Compiled at installation where there is a C compiler (setup.py).
+COMPILED := khupho/wire/rtp/packet_loop.py
+# Locks hold hashes, and no address.
+LOCK := pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --strip-extras
+
 .PHONY: install run test lint torture fuzz bench lock clean
 
-$(VENV)/.installed: requirements/run.lock pyproject.toml
+$(VENV)/.installed: requirements/run.lock requirements/build.lock pyproject.toml setup.py $(COMPILED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Khu Phố needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || { echo "This Python has no venv; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed requirements/test.lock packaging/debian-test-packages.txt
@@ -57,9 +64,11 @@ bench: $(VENV)/.tested
 	$(BIN)/python bench/keeper.py
 	$(BIN)/python bench/proof_log.py
 
-lock:
-	$(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras -o requirements/run.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras --extra test -o requirements/test.lock pyproject.toml
+lock: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
+	$(BIN)/$(LOCK) --build-deps-for editable --only-build-deps -o requirements/build.lock pyproject.toml
+	$(BIN)/$(LOCK) -o requirements/run.lock pyproject.toml
+	$(BIN)/$(LOCK) --extra test -o requirements/test.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info $(COMPILED:.py=.*.so) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,12 +9,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from khupho.archive.anchor import Anchor
-from khupho.archive.batch_columns import Columns, Pieces, columns_of, copied
+from khupho.archive.batch_pieces import Pieces, copied
 from khupho.archive.events import Arrival, CloseCause, Listener
 from khupho.archive.place import Place
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.track_writer import TrackWriter
-from khupho.media.samples import SampleBatch
+from khupho.media.samples import Columns, SampleBatch
 from khupho.units import MEDIA_CLOCK_HZ, US_PER_MINUTE, US_PER_MS
 
 LONGEST_US = 10 * US_PER_MINUTE
@@ -109,7 +109,7 @@ class StreamWriter:
                 self._anchor.observe(_newest(batch), arrival, is_jump_taken=True)
             self._track.see_order(pts)
         for batch, arrival in held:
-            self._put(columns_of(batch), batch, arrival)
+            self._put(batch.columns, batch, arrival)
 
     # A batch
 
@@ -119,7 +119,7 @@ class StreamWriter:
             self._track.seam_us = 0
             self._era = arrival.era
             self._anchor.reset()
-        columns = columns_of(batch)
+        columns = batch.columns
         is_new_line = self._break or True in columns.discontinuities
         if is_new_line or not self._anchor.observe(_newest(batch), arrival):
             self._put(columns, batch, arrival)

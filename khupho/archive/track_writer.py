@@ -14,7 +14,7 @@ from itertools import pairwise
 from zlib import crc32
 
 from khupho.archive.anchor import Anchor
-from khupho.archive.batch_columns import Columns, Pieces
+from khupho.archive.batch_pieces import Pieces
 from khupho.archive.decode_line import DecodeLine
 from khupho.archive.events import Arrival, CloseCause, Listener, Segment
 from khupho.archive.place import Place
@@ -35,6 +35,7 @@ from khupho.errors import Fault, KhuphoError
 from khupho.media.fmp4 import Keys, fragment_header, init_segment
 from khupho.media.formats import AudioFormat, TrackFormat, VideoFormat
 from khupho.media.reorder import MAX_REORDER_FRAMES, observed_reorder
+from khupho.media.samples import Columns
 from khupho.units import MEDIA_CLOCK_HZ, US_PER_MINUTE, US_PER_MS, US_PER_S, utc_us_to_ntp
 
 KEY_PATIENCE_US = 10 * US_PER_MINUTE

@@ -57,7 +57,10 @@ def examine(data: Path, host: str, port: int) -> list[Finding]:
         return [*found, *_machine(data, 5, 0), machine_checks.listening(host, port)]
     import apsw
 
+    from khupho.wire.rtp.quick_path import COMPILED
+
     found.append(machine_checks.sqlite_version(apsw.sqlite_lib_version()))
+    found.append(machine_checks.packet_loop(COMPILED is not None))
     archive, percent, cameras, trouble = _configuration(data)
     found += trouble
     found += [machine_checks.writable(data, "Data directory"), *machine_checks.private(data)]

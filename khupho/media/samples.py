@@ -27,6 +27,30 @@ class Sample(NamedTuple):
     """The camera's timestamps jumped before this sample; its time line begins anew."""
 
 
+class Columns(NamedTuple):
+    """Samples by columns, in the order of `Sample`'s fields."""
+
+    pts_90k: tuple[int, ...]
+    sizes: tuple[int, ...]
+    is_key: tuple[bool, ...]
+    lost_packets: tuple[int, ...]
+    damaged: tuple[bool, ...]
+    formats: tuple[TrackFormat | None, ...]
+    discontinuities: tuple[bool, ...]
+
+    def part(self, begin: int, end: int) -> Columns:
+        """Some of the samples."""
+        return Columns(
+            self.pts_90k[begin:end],
+            self.sizes[begin:end],
+            self.is_key[begin:end],
+            self.lost_packets[begin:end],
+            self.damaged[begin:end],
+            self.formats[begin:end],
+            self.discontinuities[begin:end],
+        )
+
+
 @dataclass(slots=True)
 class SampleBatch:
     """Some samples and their bytes. Valid only until the next reading of any connection: pieces may lie in
@@ -41,3 +65,12 @@ class SampleBatch:
     next_lost_packets: int = 0
     """Packets known to be lost between the last sample and that access unit: then the time up to it isn't
     all the last sample's. The next sample tells them again, in its own `lost_packets`."""
+    _columns: Columns | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def columns(self) -> Columns:
+        """The samples by columns, made once. The batch must have samples, and keep them as they are."""
+        columns = self._columns
+        if columns is None:
+            columns = self._columns = tuple.__new__(Columns, zip(*self.samples, strict=True))
+        return columns

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from heapq import heappop, heappush
 from typing import Protocol
 
 from khupho.clock import Clock
@@ -14,8 +15,8 @@ from khupho.recorder.snapshot import EngineSnapshot, Trouble
 from khupho.recorder.source import LiveSession, Source, SourceConfig
 from khupho.units import US_PER_MS, US_PER_S
 
-SWEEP_INTERVAL_US = 100 * US_PER_MS
-"""How often quiet sockets are read and timers run."""
+SWEEP_INTERVAL_US = 50 * US_PER_MS
+"""How often it is seen which sessions are due: for a quiet socket to be read, or a timer to run."""
 _CHECK_INTERVAL_US = US_PER_S
 
 _SPREAD_PER_SOURCE_US = 5 * US_PER_MS
@@ -31,8 +32,9 @@ logger = logging.getLogger("khupho.recorder.engine")
 class SweptSession(LiveSession, Protocol):
     """A live session as the sweep sees it."""
 
-    def sweep(self, mono_us: int) -> None:
-        """Read if the socket stayed quiet, and run whatever timer is due."""
+    def sweep(self, mono_us: int) -> int:
+        """Read if the socket stayed quiet, and run whatever timer is due. Returns when the next
+        sweep is due at the latest."""
         ...
 
 
@@ -60,6 +62,9 @@ class Engine:
         self._rng = rng or random.Random()
         self._sources: dict[tuple[str, str], Source] = {}
         self._live: set[SweptSession] = set()
+        self._due: list[tuple[int, int, SweptSession]] = []
+        """A heap: when each session's next sweep is due. Ended ones leave it then."""
+        self._opened = 0
         self._started_utc_us = clock.utc_us()
         self._sweeper: asyncio.Task[None] | None = None
         self._check_us = 0
@@ -93,6 +98,8 @@ class Engine:
     async def _open(self, config: SourceConfig) -> SweptSession:
         session = await self._opener(config)
         self._live.add(session)
+        self._opened += 1
+        heappush(self._due, (0, self._opened, session))
         session.ended.add_done_callback(lambda _ended: self._live.discard(session))
         return session
 
@@ -122,8 +129,16 @@ class Engine:
 
     def _sweep(self, now_us: int) -> None:
         try:
-            for session in tuple(self._live):
-                session.sweep(now_us)
+            due = self._due
+            while due and due[0][0] <= now_us:
+                _due_us, number, session = heappop(due)
+                if session not in self._live:
+                    continue
+                next_us = now_us + US_PER_S
+                try:
+                    next_us = session.sweep(now_us)
+                finally:
+                    heappush(due, (next_us, number, session))
             if now_us >= self._check_us:
                 self._check_us = now_us + _CHECK_INTERVAL_US
                 for source in self._sources.values():

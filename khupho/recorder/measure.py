@@ -10,8 +10,8 @@ from khupho.media.formats import TrackFormat, VideoFormat
 from khupho.media.samples import Sample, SampleBatch
 from khupho.units import MEDIA_CLOCK_HZ, US_PER_S, ticks_to_us
 
-_WINDOW_TICKS = 6
-"""Rates are told over the last five seconds: six marks, one a second."""
+_WINDOW_TICKS = 4
+"""Rates are told over the last six seconds: four marks, about one in two seconds."""
 _MOST_STEP_90K = 10 * MEDIA_CLOCK_HZ
 """Further apart, two pictures belong to two time lines."""
 _GATHERED_US = US_PER_S
@@ -20,7 +20,7 @@ _GATHERED_US = US_PER_S
 
 @dataclass(slots=True)
 class SessionMeasures:
-    """Counters and rates of one connection. `take` on each batch, `tick` once a second."""
+    """Counters and rates of one connection. `take` on each batch, `tick` every second or two."""
 
     transport: str = ""
     codec: str = ""
@@ -55,7 +55,7 @@ class SessionMeasures:
         self.last_frame_utc_us = utc_us
         if not samples:
             return
-        pts, _sizes, keys, lost, damaged, formats, _jumps = zip(*samples, strict=True)
+        pts, _sizes, keys, lost, damaged, formats, _jumps = batch.columns
         self._pass(max(pts))
         if True in keys:
             self._see_keys(samples)
@@ -93,7 +93,7 @@ class SessionMeasures:
             self.declared_fps = float(rate) if rate is not None else None
 
     def tick(self, mono_us: int) -> None:
-        """Bring the rates up to date; call about once a second."""
+        """Bring the rates up to date; call every second or two."""
         self._marks.append((mono_us, self.frames, self.received_bytes, self._media_90k))
         then_us, frames, received_bytes, media_90k = self._marks[0]
         elapsed_us = mono_us - then_us

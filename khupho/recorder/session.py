@@ -28,18 +28,20 @@ from khupho.wire.rtsp.client import RtspClient, SetUpTrack
 from khupho.wire.rtsp.sdp import SessionDescription
 
 SCRATCH_BYTES = 4 * 1024 * 1024
-QUIET_US = 600 * US_PER_MS
-"""A socket that wasn't read for so long is read by the sweep."""
+QUIET_US = 750 * US_PER_MS
+"""A socket that wasn't read for so long is read by the sweep, which comes up to 50 ms later."""
 REPORT_INTERVAL_US = 5 * US_PER_S
 """Some cameras end a session without a receiver report every few seconds (quirk 24)."""
-_GATHERED_MS = 700
-"""So much of a stream the kernel gathers; mostly the sweep comes a little before."""
+_GATHERED_MS = 1_500
+"""So much of a stream at its usual rate wakes the loop. The sweep comes before, but for a burst."""
 _LEAST_MARK_BYTES = 2 * 1024
-_MOST_MARK_BYTES = 512 * 1024
+_MOST_MARK_BYTES = 1024 * 1024
 _MOST_UNSENT_BYTES = 64 * 1024
 _MOST_LAST_READS = 16
 """A camera that sends quicker than it is read must not keep its session from ending."""
-_TICK_US = US_PER_S
+_FIRST_TICK_US = US_PER_S
+_TICK_US = 2 * US_PER_S
+"""Between two looks at the watchdog, the timers and the rates; shorter until there is a rate."""
 
 
 class Writer(Protocol):
@@ -87,6 +89,13 @@ class SessionOpener:
 class Session:
     """A connection that plays. The engine sweeps it; it ends by setting `ended`."""
 
+    __slots__ = (
+        "_arrival", "_client", "_clock", "_datagram_reader", "_datagrams", "_has_failed", "_mark_bytes",
+        "_read", "_read_us", "_reader", "_report_us", "_reports", "_scratch", "_sock", "_tick_us",
+        "_tracks", "_unsent", "_video_channel", "_watchdog", "_writers", "config", "ended", "live",
+        "measures", "media_packets",
+    )  # fmt: skip
+
     def __init__(
         self,
         config: SourceConfig,
@@ -128,7 +137,7 @@ class Session:
         now_us = clock.mono_us()
         self._read_us = now_us
         self._watchdog = Watchdog(str(connection.client.url), now_us)
-        self._tick_us = now_us + _TICK_US
+        self._tick_us = now_us + _FIRST_TICK_US
         self._report_us = now_us + REPORT_INTERVAL_US
         self._mark_bytes = 1
         self._unsent = bytearray()
@@ -247,28 +256,32 @@ class Session:
 
     # Timers
 
-    def sweep(self, mono_us: int) -> None:
-        """Read if the socket stayed quiet, and do whatever is due. Called ten times a second."""
+    def sweep(self, mono_us: int) -> int:
+        """Read if the socket stayed quiet, and do whatever is due. Returns when it must come again."""
         if mono_us - self._read_us >= QUIET_US:
             self._readable()
         if mono_us >= self._tick_us:
             self._tick(mono_us)
+        return self._read_us + QUIET_US
 
     def _tick(self, mono_us: int) -> None:
-        self._tick_us = mono_us + _TICK_US
         if self.ended.done():
             return
-        self.measures.tick(mono_us)
+        measures = self.measures
+        measures.tick(mono_us)
+        self._tick_us = mono_us + (_TICK_US if measures.bits_per_s else _FIRST_TICK_US)
         self._take(lambda: self._run_timers(mono_us))
         self._set_mark()
 
     def _run_timers(self, mono_us: int) -> None:
-        self._watchdog.look(self.reception().received, mono_us, forgotten=self._client.forgotten)
+        client, reader = self._client, self._datagram_reader or self._reader
+        received = reader.received(self._video_channel)
+        self._watchdog.look(received, mono_us, forgotten=client.forgotten)
         if self._datagram_reader is not None:
             self._taken(self._datagram_reader.take(mono_us))
-        if mono_us >= self._client.next_timer_us():
-            self._client.on_timer(mono_us)
-        self._send(self._client.data_to_send())
+        if mono_us >= client.next_timer_us():
+            client.on_timer(mono_us)
+        self._send(client.data_to_send())
         if mono_us >= self._report_us:
             self._report_us = mono_us + REPORT_INTERVAL_US
             self._report(mono_us)

@@ -17,6 +17,8 @@ PICTURE_PATIENCE_US = 60 * US_PER_S
 class Watchdog:
     """Of one session, from the answer to PLAY."""
 
+    __slots__ = ("_media_us", "_picture_us", "_video_packets", "_video_us", "_where")
+
     def __init__(self, where: str, mono_us: int) -> None:
         self._where = where
         self._media_us = self._video_us = self._picture_us = mono_us

@@ -129,6 +129,13 @@ def test_judgements() -> None:
     assert [one.level for one in checks.memory(100_000_000, 10)] == [Level.WEAK]
 
 
+def test_the_packet_loop() -> None:
+    assert machine_checks.packet_loop(True).level is Level.OK
+    finding = machine_checks.packet_loop(False)
+    assert finding.level is Level.WEAK
+    assert "gcc" in finding.advice
+
+
 def test_others_may_not_look_in(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert [one.level for one in checks.private(tmp_path)] == [Level.WEAK]

@@ -53,6 +53,10 @@ class DatagramReader:
         """How an RTP channel was received until now."""
         return self._queues[channel].track.reception()
 
+    def received(self, channel: int) -> int:
+        """How many packets of an RTP channel were taken until now."""
+        return self._queues[channel].track.sequence.received
+
     def _handed(self, *, is_over: bool) -> Feed:
         feed = Feed(control=self._control)
         self._control = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from khupho.wire.rtp.audio import AudioReader
-from khupho.wire.rtp.fast_path import FastPath
 from khupho.wire.rtp.feed import Feed
 from khupho.wire.rtp.framing import (
     FRAME_BYTES,
@@ -20,6 +19,7 @@ from khupho.wire.rtp.framing import (
     message_end,
 )
 from khupho.wire.rtp.packet import HEADER_BYTES
+from khupho.wire.rtp.quick_path import QuickPath, quickest
 from khupho.wire.rtp.reception import Reception
 from khupho.wire.rtp.track import TrackReader
 from khupho.wire.rtp.track_spec import TrackSpec
@@ -40,16 +40,21 @@ def track_reader(spec: TrackSpec) -> TrackReader:
 
 def _fast_path(
     tracks: Mapping[int, TrackReader], specs: Mapping[int, TrackSpec]
-) -> FastPath | None:
+) -> QuickPath | None:
     """That of the first video track, for it has nearly all of the packets."""
     for channel, track in tracks.items():
-        if isinstance(track, VideoReader):
-            return FastPath(track, track.units, specs[channel].codec, channel)
+        if isinstance(track, VideoReader) and not specs[channel].has_decoding_order_numbers:
+            return quickest()(track, track.units, specs[channel].codec, channel)
     return None
 
 
 class InterleavedReader:
     """Reads one connection. `feed` raises `RtspError` where nothing sensible can come any more."""
+
+    __slots__ = (
+        "_fast", "_garbage_bytes", "_in_garbage", "_is_put_off", "_messages", "_resync", "_rtcp", "_tail",
+        "_tracks", "garbage_total_bytes",
+    )  # fmt: skip
 
     def __init__(self, specs: Mapping[int, TrackSpec], rtcp: Mapping[int, int]) -> None:
         """`specs`: RTP channels and their tracks; `rtcp`: RTCP channels and the RTP ones they report on."""
@@ -90,7 +95,11 @@ class InterleavedReader:
         """How an RTP channel was received until now."""
         return self._tracks[channel].reception()
 
-    def _take(self, scratch: memoryview, end: int, feed: Feed, fast: FastPath | None) -> None:
+    def received(self, channel: int) -> int:
+        """How many packets of an RTP channel were taken until now."""
+        return self._tracks[channel].sequence.received
+
+    def _take(self, scratch: memoryview, end: int, feed: Feed, fast: QuickPath | None) -> None:
         position = 0
         self._is_put_off = False
         while position < end:

@@ -76,8 +76,9 @@ class Timeline:
         return self._others > 0
 
     def go_on(self, timestamp: int, step: int, ticks: int) -> None:
-        """Units were told elsewhere, by plausible steps: the last one's timestamp, step and time."""
-        if step <= _MAX_USUAL_STEP_S * self.clock_hz:
+        """Units were told elsewhere, by plausible steps: the last one's timestamp and time, and the last
+        step forward, 0 if there was none."""
+        if 0 < step <= _MAX_USUAL_STEP_S * self.clock_hz:
             self._step = step
         self.jumped = False
         self._anchor(timestamp, ticks)

@@ -12,11 +12,14 @@ from khupho.media import g711, h264, h265
 from khupho.media.aac import audio_format
 from khupho.media.formats import Codec, TrackFormat
 from khupho.media.samples import Sample
+from khupho.wire.rtp.fast_path import FastPath
 from khupho.wire.rtp.feed import Feed
 from khupho.wire.rtp.interleaved import InterleavedReader
+from khupho.wire.rtp.quick_path import COMPILED, Maker
 from khupho.wire.rtp.track_spec import AacLayout, TrackSpec
 from khupho.wire.rtp.video import VideoReader
 
+QUICK_WAYS: list[Maker] = [FastPath, *([COMPILED] if COMPILED else [])]
 SPS = base64.b64decode("Z0LAHtsCgL/lwFqDAIMqAAADAAIAAAMAZR4uXIA=")
 PPS = base64.b64decode("aM48gA==")
 OTHER_PPS = bytes((0x68, 0xCE, 0x3C, 0x90))
@@ -185,9 +188,11 @@ class Reading:
 
 
 def new_reader(
-    spec: TrackSpec | None = None, *others: TrackSpec, fast: bool = True, probes: int = 0
-) -> InterleavedReader:
-    """Video on channel 0, other tracks on 2, 4 …; `probes`: slices searched for start codes."""
+    spec: TrackSpec | None = None, *others: TrackSpec, fast: bool = True, probes: int = 0,
+    maker: Maker | None = None,
+) -> InterleavedReader:  # fmt: skip
+    """Video on channel 0, other tracks on 2, 4 …; `probes`: slices searched for start codes; `maker`: of
+    the quick path, else what is installed; without `fast` there is none."""
     specs = {2 * n: each for n, each in enumerate((spec or video_spec(), *others))}
     reader = InterleavedReader(specs, {channel + 1: channel for channel in specs})
     for track in reader._tracks.values():
@@ -195,15 +200,19 @@ def new_reader(
             track.units.probes_left = probes
     if not fast:
         reader._fast = None
+    elif maker is not None and reader._fast is not None:
+        video = reader._tracks[0]
+        assert isinstance(video, VideoReader)
+        reader._fast = maker(video, video.units, specs[0].codec, 0)
     return reader
 
 
 def read(
     data: bytes, spec: TrackSpec | None = None, *others: TrackSpec, cuts: Iterable[int] = (),
-    fast: bool = True, probes: int = 0, finish: bool = True,
+    fast: bool = True, probes: int = 0, finish: bool = True, maker: Maker | None = None,
 ) -> Reading:  # fmt: skip
     """Feed bytes, cut into pieces of these sizes and the rest."""
-    reader = new_reader(spec, *others, fast=fast, probes=probes)
+    reader = new_reader(spec, *others, fast=fast, probes=probes, maker=maker)
     scratch = memoryview(bytearray(len(data) + SCRATCH_BYTES))
     reading = Reading()
     position = 0

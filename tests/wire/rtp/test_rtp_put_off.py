@@ -15,6 +15,7 @@ from rtp_by_hand import (
     slice_nal,
 )
 
+from khupho.wire.rtp.fast_path import FastPath
 from khupho.wire.rtp.interleaved import InterleavedReader
 
 FRAGMENT = 40
@@ -47,7 +48,7 @@ def test_a_cut_picture_waits_for_its_end(there: int, cut_bytes: int) -> None:
     data = b"".join(frames)
     rest = b"".join(frames[there - PER_PICTURE :])
     at = len(data) - len(rest) + cut_bytes
-    reader, reading = new_reader(), Reading()
+    reader, reading = new_reader(maker=FastPath), Reading()
     feed(reader, reading, data[:at])
     assert reading.packets == len(frames) - PER_PICTURE
     feed(reader, reading, data[at:])
@@ -59,7 +60,7 @@ def test_a_cut_picture_waits_for_its_end(there: int, cut_bytes: int) -> None:
 
 def test_the_same_picture_is_put_off_only_once() -> None:
     frames, units = street()
-    reader, reading = new_reader(), Reading()
+    reader, reading = new_reader(maker=FastPath), Reading()
     feed(reader, reading, b"".join(frames[:-3]))
     assert reading.packets == len(frames) - PER_PICTURE
     feed(reader, reading, frames[-3])
@@ -74,7 +75,7 @@ def test_what_was_put_off_when_the_session_ends_is_taken() -> None:
     """Of a picture that never came whole nothing is handed out, but the one before it is, and the packets
     are counted."""
     frames, units = street()
-    reader, reading = new_reader(), Reading()
+    reader, reading = new_reader(maker=FastPath), Reading()
     feed(reader, reading, b"".join(frames[:-2]))
     assert len(reading.units) == len(units) - 2
     reading.take(reader.finish())
@@ -88,7 +89,7 @@ def test_a_large_picture_is_not_put_off() -> None:
     sender = Sender(sequence=100 + len(frames), timestamp=1_000_000 + 3600 * (PICTURES + 1))
     large = fragments(slice_nal(FRAGMENT * 1500), FRAGMENT)
     sender.picture(*large)
-    reader, reading = new_reader(), Reading()
+    reader, reading = new_reader(maker=FastPath), Reading()
     begun = [frame(packet) for packet in sender.packets[:1400]]
     feed(reader, reading, b"".join(frames + begun))
     assert reading.packets == len(frames) + len(begun)
@@ -98,7 +99,7 @@ def test_a_large_picture_is_not_put_off() -> None:
 def test_at_few_pictures_a_second_nothing_is_put_off() -> None:
     """Or the one before would wait for long."""
     frames, units = street(ticks=90_000)
-    reader, reading = new_reader(), Reading()
+    reader, reading = new_reader(maker=FastPath), Reading()
     feed(reader, reading, b"".join(frames[:-2]))
     assert reading.units == units[:-1]
     assert reading.packets == len(frames) - 2

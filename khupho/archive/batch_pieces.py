@@ -1,41 +1,10 @@
-"""A batch taken apart by columns, and its bytes cut to lengths. Pure."""
+"""The bytes of a batch: kept, or cut to lengths. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from khupho.media.formats import TrackFormat
 from khupho.media.samples import SampleBatch
-
-
-class Columns(NamedTuple):
-    """Samples by columns, in the order of `Sample`'s fields."""
-
-    pts_90k: tuple[int, ...]
-    sizes: tuple[int, ...]
-    is_key: tuple[bool, ...]
-    lost_packets: tuple[int, ...]
-    damaged: tuple[bool, ...]
-    formats: tuple[TrackFormat | None, ...]
-    discontinuities: tuple[bool, ...]
-
-    def part(self, begin: int, end: int) -> Columns:
-        """Some of the samples."""
-        return Columns(
-            self.pts_90k[begin:end],
-            self.sizes[begin:end],
-            self.is_key[begin:end],
-            self.lost_packets[begin:end],
-            self.damaged[begin:end],
-            self.formats[begin:end],
-            self.discontinuities[begin:end],
-        )
-
-
-def columns_of(batch: SampleBatch) -> Columns:
-    """The columns of a batch that isn't empty."""
-    return tuple.__new__(Columns, zip(*batch.samples, strict=True))
 
 
 def copied(batch: SampleBatch) -> SampleBatch:
