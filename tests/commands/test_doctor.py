@@ -130,8 +130,8 @@ def test_judgements() -> None:
 
 
 def test_the_packet_loop() -> None:
-    assert machine_checks.packet_loop(True).level is Level.OK
-    finding = machine_checks.packet_loop(False)
+    assert checks.packet_loop(True).level is Level.OK
+    finding = checks.packet_loop(False)
     assert finding.level is Level.WEAK
     assert "gcc" in finding.advice
 
