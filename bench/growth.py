@@ -91,11 +91,15 @@ def main() -> None:
     parser.add_argument("--codec", choices=CODECS, default="h264")
     parser.add_argument("--video", type=Path, help="instead of the real street")
     parser.add_argument("--sides", default="khupho,floor")
+    parser.add_argument(
+        "--fresh-memory", action="store_true",
+        help="write into whatever memory there is: for so many cameras that filling it first takes it all",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="a last line of JSON")
     given = parser.parse_args()
     video = given.video or real_video(given.codec)
     frames_per_s, bytes_per_s = video_rate(video)
-    window = Window(given.seconds, given.warm_up, frames_per_s, bytes_per_s)
+    window = Window(given.seconds, given.warm_up, frames_per_s, bytes_per_s, not given.fresh_memory)
     known: dict[str, Side] = {
         "khupho": KhuphoSide(),
         "floor": FloorSide(min(MARK_BYTES, max(int(bytes_per_s / 2), 1))),

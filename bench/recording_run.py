@@ -19,7 +19,8 @@ from recording_sides import Side, stop
 _START_PATIENCE_S = 90.0
 _POLL_S = 0.2
 _START_S = 6.0
-"""So long all cameras record on average before the warm-up begins."""
+_START_PER_CAMERA_S = 0.01
+"""So long all cameras record on average, at the most, before the warm-up begins."""
 _LOOKED_AT = 8
 _LEAST_BYTES = 0.9
 """A camera's files must hold this part of what its video has in the measured time."""
@@ -93,7 +94,7 @@ def run_side(
     side: Side, city: RunningCity, count: int, window: Window, cores: frozenset[int]
 ) -> RunResult:
     """Measure one recorder with so many cameras. Raises `RunError` if it doesn't get going."""
-    recorded_s = window.seconds + window.warm_up + _START_S
+    recorded_s = window.seconds + window.warm_up + _START_S + _START_PER_CAMERA_S * count
     filled_bytes = int(count * window.bytes_per_s * recorded_s) if window.is_memory_used else 0
     with scratch_directory() as root, ballast(root, filled_bytes):
         directory = root / side.name

@@ -121,7 +121,8 @@ class Connection:
         self._outlet.send(response(status, request.cseq, headers, body))
         if request.method == "PLAY" and status == 200 and self.session is not None:
             self._street.play(self.session, self.session.due_us())
-        if self._outlet.is_broken:
+        hangs_up = status == 401 and found is not None and found[0].faults.hangs_up
+        if self._outlet.is_broken or hangs_up:
             self.close()
         return not self.is_closed
 

@@ -43,6 +43,7 @@ class FaultKind(Enum):
     HALF_OPEN = "half-open"
     WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a fault's name
     STALE_NONCE = "stale-nonce"
+    HANG_UP = "hang-up"
     DRIFT = "drift"
     CLEAR = "clear"
 
@@ -63,13 +64,15 @@ MEANINGS = {
     FaultKind.HALF_OPEN: "read and write nothing, close nothing, for so many seconds (0: for good)",
     FaultKind.WRONG_PASSWORD: "refuse every login for so many seconds (0: until cleared)",
     FaultKind.STALE_NONCE: "Digest: what clients were asked with counts no longer",
+    FaultKind.HANG_UP: "close the connection after asking for the password",
     FaultKind.DRIFT: "the camera's clock gains so many microseconds a second (ppm)",
     FaultKind.CLEAR: "no fault any more",
 }
 
 _PROBABILITIES = {FaultKind.DROP, FaultKind.DUPLICATE, FaultKind.REORDER}
 _WITHOUT_VALUE = {
-    FaultKind.NO_SPROP, FaultKind.CHANGE, FaultKind.STALE_NONCE, FaultKind.CLEAR,
+    FaultKind.NO_SPROP, FaultKind.CHANGE, FaultKind.STALE_NONCE,
+    FaultKind.HANG_UP, FaultKind.CLEAR,
 }  # fmt: skip
 _SIGNED = {FaultKind.JUMP, FaultKind.GLITCH, FaultKind.DRIFT}
 _DEFAULT_VALUES = {
@@ -150,6 +153,7 @@ class Faults:
     garbage_bytes: int = 0
     glitch_90k: int = 0
     no_sprop: bool = False
+    hangs_up: bool = False
     stalled_until_us: int = 0
     no_parameter_sets_until_us: int = 0
     half_open_until_us: int = 0
@@ -176,6 +180,8 @@ class Faults:
                 self.glitch_90k = round(spec.value * MEDIA_CLOCK_HZ)
             case FaultKind.NO_SPROP:
                 self.no_sprop = True
+            case FaultKind.HANG_UP:
+                self.hangs_up = True
             case FaultKind.STALL:
                 self.stalled_until_us = until_us
             case FaultKind.NO_PARAMETER_SETS:

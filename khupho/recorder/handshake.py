@@ -73,24 +73,39 @@ async def _open_once(config: SourceConfig, url: RtspUrl, clock: Clock, udp: bool
             audio=config.audio,
             udp_ports=datagrams.ports if datagrams is not None else (),
         )
-        client.start(clock.mono_us())
         try:
-            async with asyncio.timeout(HANDSHAKE_PATIENCE_S):
-                await _until(sock, client, clock, lambda: client.state is State.PLAYING)
-        except TimeoutError as error:
-            await leave(sock, client, clock)
-            raise RtspError("The camera takes too long to start sending", where=str(url)) from error
-        except (RtspError, asyncio.CancelledError):
-            await leave(sock, client, clock)
-            raise
-        except OSError as error:
-            raise explain(error, f"{url.host}:{url.port}") from error
+            await _begin_to_play(sock, client, clock)
+        except ConnectError:
+            if not client.is_signing_in:
+                raise
+            sock.close()
+            sock = await connect(url.host, url.port)
+            client = client.on_another_connection()
+            await _begin_to_play(sock, client, clock)
     except BaseException:
         sock.close()
         if datagrams is not None:
             datagrams.close()
         raise
     return Connection(sock, client, datagrams)
+
+
+async def _begin_to_play(sock: socket.socket, client: RtspClient, clock: Clock) -> None:
+    """From OPTIONS to the answer to PLAY. Raises `RtspError` or `ConnectError`."""
+    client.start(clock.mono_us())
+    try:
+        async with asyncio.timeout(HANDSHAKE_PATIENCE_S):
+            await _until(sock, client, clock, lambda: client.state is State.PLAYING)
+    except TimeoutError as error:
+        await leave(sock, client, clock)
+        raise RtspError(
+            "The camera takes too long to start sending", where=str(client.url)
+        ) from error
+    except (RtspError, asyncio.CancelledError):
+        await leave(sock, client, clock)
+        raise
+    except OSError as error:
+        raise explain(error, client.url.authority) from error
 
 
 async def _until(

@@ -53,6 +53,21 @@ def test_signing_in(clip_file, scheme: str) -> None:  # type: ignore[no-untyped-
         asyncio.run(scene(city))
 
 
+@pytest.mark.quirk(19)
+def test_a_camera_that_hangs_up_after_asking_for_the_password(clip_file) -> None:  # type: ignore[no-untyped-def]
+    async def scene(city: Street) -> None:
+        city.fault("camera-*:hang-up")
+        good = source(city, 1, user="admin", password="secret")
+        async with keeping_room(good, source(city, 2, user="admin", password="wrong")) as made:
+            await made.until(lambda: made.frames("c1") > 5)
+            assert made.stream("c1").connects == 1
+            await made.until(lambda: made.stream("c2").trouble is not None)
+            assert made.frames("c2") == 0
+
+    with street(clip_file(), "--count", "2", "--auth", "digest", "--password", "secret") as city:
+        asyncio.run(scene(city))
+
+
 def test_a_stale_nonce_costs_nothing(clip_file) -> None:  # type: ignore[no-untyped-def]  # a function
     async def scene(city: Street) -> None:
         signed = source(city, 1, user="admin", password="khupho")

@@ -115,6 +115,7 @@ class Authenticator:
         self._challenge: Challenge | None = None
         self._count = 0
         self._accepted = False
+        self._elsewhere = False
 
     def __repr__(self) -> str:
         return "Authenticator(…)"
@@ -127,6 +128,15 @@ class Authenticator:
         if self._challenge.scheme == "basic":
             return "Basic"
         return f"Digest {self._challenge.hash_name}"
+
+    @property
+    def was_accepted(self) -> bool:
+        """The device let a signed request in."""
+        return self._accepted
+
+    def moved(self) -> None:
+        """What was asked on one connection is answered on another, where the nonce may be another."""
+        self._elsewhere = True
 
     def challenged(self, headers: Iterable[str], *, answered: bool) -> None:
         """A 401 came. `answered`: the refused request carried an answer already.
@@ -150,8 +160,11 @@ class Authenticator:
             )
         previous = self._challenge
         expired = best.stale or (
-            previous is not None and best.nonce != previous.nonce and self._count > 1
+            previous is not None
+            and best.nonce != previous.nonce
+            and (self._count > 1 or self._elsewhere)
         )
+        self._elsewhere = False
         # A password that was accepted before is not wrong now: the device wants another nonce for
         # each request, or each connection.
         if answered and not expired and not self._accepted:

@@ -182,6 +182,22 @@ class RtspClient:
             self._session_id = ""
         self._deadline_us = now_us + US_PER_S
 
+    @property
+    def is_signing_in(self) -> bool:
+        """An answer to the device's first 401 is under way."""
+        pending = self._pending
+        return pending is not None and pending.sign_ins > 0 and not self._authenticator.was_accepted
+
+    def on_another_connection(self) -> RtspClient:
+        """A client that begins anew and signs from its first request on: some devices close the
+        connection with their 401, and want the answer on another one."""
+        client = RtspClient(
+            self.url, "", "", make_cnonce=str, audio=self._audio_wanted, udp_ports=self._udp_ports
+        )
+        client._authenticator = self._authenticator
+        self._authenticator.moved()
+        return client
+
     def receiver_report_due(self) -> bool:
         """Whether RTCP may be sent: only while the session plays."""
         return self.state is State.PLAYING

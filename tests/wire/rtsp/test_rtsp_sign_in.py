@@ -194,3 +194,34 @@ def test_what_cannot_be_answered_names_what_was_offered() -> None:
         answer_to('Digest realm="r", nonce="n", algorithm="AKAv1-MD5"')
     assert "AKAv1-MD5" in caught.value.where
     assert parse_challenges(['Digest realm="unended, nonce="n"']) != []
+
+
+def asked_for_its_password(password: str) -> RtspClient:
+    """A client to whose first request the device says 401, and no more."""
+    client = new_client(user="admin", password=password)
+    client.start(0)
+    device = Device(OPTIONS=[refused('Digest realm="r", nonce="n1"')])
+    client.receive(device.answer(client.data_to_send()), 0)
+    assert client.is_signing_in
+    return client
+
+
+@pytest.mark.quirk(19)
+@pytest.mark.parametrize("nonce", ["n1", "n2"])
+def test_the_answer_may_be_given_on_another_connection(nonce: str) -> None:
+    """Some devices close the connection with their 401; the next one may have a nonce of its own."""
+    client = asked_for_its_password("12345")
+    again = client.on_another_connection()
+    first = "200 OK" if nonce == "n1" else refused(f'Digest realm="r", nonce="{nonce}"')
+    device = Device(OPTIONS=[first, "200 OK"])
+    run(again, device)
+    assert f'nonce="{nonce}"' in device.last("DESCRIBE")
+    assert again.state is State.PLAYING
+    assert not again.is_signing_in
+
+
+@pytest.mark.quirk(20)
+def test_a_wrong_password_is_told_on_the_other_connection_too() -> None:
+    again = asked_for_its_password("wrong").on_another_connection()
+    with pytest.raises(CredentialsRefused):
+        run(again, Device(OPTIONS=[refused('Digest realm="r", nonce="n1"')] * 3))
