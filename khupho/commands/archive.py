@@ -15,6 +15,7 @@ from khupho.archive.verify_clip import ClipVerdict, verify_clip
 from khupho.commands.archive_footage import export, list_footage
 from khupho.commands.archive_holds import hold, holds, release
 from khupho.commands.archive_root import archive_root
+from khupho.commands.moments import show_size
 from khupho.commands.progress_line import ProgressLine
 from khupho.commands.terminal import (
     EXIT_PROBLEMS,
@@ -102,7 +103,7 @@ def _show_report(report: CheckReport) -> None:
             click.echo(f"         → {advice}")
     click.echo(
         f"\n{report.segments:,} segments, {report.fragments:,} fragments, "
-        f"{report.footage_bytes / 1e9:,.2f} GB; {report.leaves:,} leaves, {report.checkpoints:,} "
+        f"{show_size(report.footage_bytes)}; {report.leaves:,} leaves, {report.checkpoints:,} "
         f"checkpoints; {report.journal_lines:,} lines of the journal."
     )
     if report.is_well and not report.is_deep:

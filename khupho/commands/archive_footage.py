@@ -14,7 +14,14 @@ from khupho.archive.coverage import Coverage, DayCoverage, by_day
 from khupho.archive.export import ClipRequest, ExportedClip, export_clip
 from khupho.clock import SystemClock
 from khupho.commands.archive_root import STREAMS, archive_root, find_camera
-from khupho.commands.moments import find_zone, local_time, parse_moment, show_length, show_moment
+from khupho.commands.moments import (
+    find_zone,
+    local_time,
+    parse_moment,
+    show_length,
+    show_moment,
+    show_size,
+)
 from khupho.commands.progress_line import ProgressLine
 from khupho.commands.terminal import data_option, fail, json_option, print_json
 from khupho.errors import KhuphoError
@@ -67,10 +74,12 @@ def list_footage(
     """
     try:
         zone = find_zone(zone_name)
-        start_us = parse_moment(start, zone) if start else 0
         now_us = SystemClock().utc_us()
+        start_us = parse_moment(start, zone, now_utc_us=now_us) if start else 0
         end_us = (
-            parse_moment(end, zone, start_us if start else None) if end else now_us + US_PER_DAY
+            parse_moment(end, zone, start_us if start else None, now_us)
+            if end
+            else now_us + US_PER_DAY
         )
         with ArchiveReader(archive_root(data, as_json)) as reader:
             streams = [key for key in reader.streams() if stream in (None, key[1])]
@@ -131,7 +140,7 @@ def _show_stream(
     click.secho(f"{camera}/{stream}", bold=True)
     click.echo(
         f"  {show_moment(coverage.start_utc_us, zone)} to {show_moment(coverage.end_utc_us, zone)}, "
-        f"{percent:.2f} % covered, {coverage.size_bytes / 1e9:,.2f} GB in {coverage.segments:,} segments"
+        f"{percent:.2f} % covered, {show_size(coverage.size_bytes)} in {coverage.segments:,} segments"
     )
     for day in _days(coverage, zone):
         date = local_time(day.start_utc_us, zone).date().isoformat()
@@ -222,12 +231,13 @@ def export(
     \b
     Examples:
       khupho archive export gate --from '2026-11-24 08:00' --to +10m
+      khupho archive export gate --from 22:30 --to 01:00
       khupho archive export gate --from 2026-11-24T08:00:00+07:00 --to 2026-11-24T09:00:00+07:00 \\
         --out /media/usb/gate.mp4 --joined
     """
     try:
         zone = find_zone(zone_name)
-        start_us = parse_moment(start, zone)
+        start_us = parse_moment(start, zone, now_utc_us=SystemClock().utc_us())
         end_us = parse_moment(end, zone, start_us)
         with ArchiveReader(archive_root(data, as_json)) as reader:
             camera = find_camera(wanted, data, (key[0] for key in reader.streams()))

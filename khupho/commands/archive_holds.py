@@ -60,10 +60,10 @@ def hold(
     """
     try:
         zone = find_zone(zone_name)
-        start_us = parse_moment(start, zone)
+        now_us = SystemClock().utc_us()
+        start_us = parse_moment(start, zone, now_utc_us=now_us)
         end_us = parse_moment(end, zone, start_us)
         root = archive_root(data, as_json)
-        now_us = SystemClock().utc_us()
         with ArchiveReader(root) as reader:
             camera = find_camera(wanted, data, (key[0] for key in reader.streams()))
         made = Hold(

@@ -14,8 +14,9 @@ from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, US_PER_S
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTH = re.compile(r"\+(\d{1,9})(s|m|h|d)")
+_TIME_OF_DAY = re.compile(r"\d?\d:\d\d|\d\d:\d\d:\d\d")
 _UNITS_US = {"s": US_PER_S, "m": US_PER_MINUTE, "h": US_PER_HOUR, "d": US_PER_DAY}
-_FORM = "Write 2026-11-24T08:00:00+07:00, or 2026-11-24 08:00 in the zone of --zone"
+_FORM = "Write 2026-11-24T08:00:00+07:00, or 2026-11-24 08:00 or 08:00 in the zone of --zone"
 
 
 class MomentError(KhuphoError):
@@ -48,12 +49,17 @@ def _machine_zone() -> str:
     return zone if found else "UTC"
 
 
-def parse_moment(text: str, zone: ZoneInfo, after_utc_us: int | None = None) -> int:
+def parse_moment(
+    text: str, zone: ZoneInfo, after_utc_us: int | None = None, now_utc_us: int | None = None
+) -> int:
     """Microseconds since the epoch of what a person wrote. Raises `MomentError`.
 
-    With `after_utc_us`, `+90s`, `+10m`, `+2h` and `+1d` count from there.
+    With `after_utc_us`, `+90s`, `+10m`, `+2h` and `+1d` count from there, and a time of day alone is the next
+    one after it. With `now_utc_us`, a time of day alone is the last one that has been.
     """
     text = text.strip()
+    if _TIME_OF_DAY.fullmatch(text) and (after_utc_us is not None or now_utc_us is not None):
+        return _time_of_day(text, zone, after_utc_us, now_utc_us)
     length = _LENGTH.fullmatch(text)
     if length is not None and after_utc_us is not None:
         return after_utc_us + int(length[1]) * _UNITS_US[length[2]]
@@ -70,6 +76,23 @@ def parse_moment(text: str, zone: ZoneInfo, after_utc_us: int | None = None) -> 
     except OverflowError as error:
         raise MomentError(f"{text!r} is out of reach", advice=_FORM) from error
     return (passed.days * 86_400 + passed.seconds) * US_PER_S + passed.microseconds
+
+
+def _time_of_day(
+    text: str, zone: ZoneInfo, after_utc_us: int | None, now_utc_us: int | None
+) -> int:
+    """The next such time after the one, or the last one up to the other."""
+    is_next = after_utc_us is not None
+    base_us = after_utc_us if after_utc_us is not None else now_utc_us or 0
+    day = local_time(base_us, zone).date()
+    found_us = parse_moment(f"{day.isoformat()} {text:0>5}", zone)
+    if is_next and found_us <= base_us:
+        day += timedelta(days=1)
+    elif not is_next and found_us > base_us:
+        day -= timedelta(days=1)
+    else:
+        return found_us
+    return parse_moment(f"{day.isoformat()} {text:0>5}", zone)
 
 
 def _in_zone(moment: datetime, zone: ZoneInfo, text: str) -> datetime:
@@ -101,3 +124,12 @@ def show_length(us: int) -> str:
     days, seconds = divmod(us // US_PER_S, 86_400)
     text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{days} d {text}" if days else text
+
+
+def show_size(size_bytes: int) -> str:
+    """`850 kB`, `3.2 MB`, `12.40 GB`: units of ten, as disks are sold."""
+    if size_bytes < 1_000_000:
+        return f"{size_bytes / 1e3:,.0f} kB"
+    if size_bytes < 1_000_000_000:
+        return f"{size_bytes / 1e6:,.1f} MB"
+    return f"{size_bytes / 1e9:,.2f} GB"

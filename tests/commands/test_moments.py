@@ -12,6 +12,7 @@ from khupho.commands.moments import (
     parse_moment,
     show_length,
     show_moment,
+    show_size,
 )
 from khupho.commands.progress_line import ProgressLine
 from khupho.units import US_PER_HOUR, US_PER_S, parse_utc
@@ -37,10 +38,30 @@ def test_lengths_count_from_the_start() -> None:
         parse_moment("+2h", SAIGON)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-11-24", "08:00", "2026-13-24 08:00", "+5y"])
+@pytest.mark.parametrize("text", ["", "soon", "2026-11-24", "2026-13-24 08:00", "+5y", "8", "24:10", "08:60"])
 def test_no_moments(text: str) -> None:
     with pytest.raises(MomentError):
         parse_moment(text, SAIGON, EIGHT_US)
+
+
+def test_a_time_of_day_alone() -> None:
+    """From: the last one that has been. To: the next one after that."""
+    now_us = EIGHT_US + 90 * US_PER_S
+    day_us = 24 * US_PER_HOUR
+    assert parse_moment("08:00", SAIGON, now_utc_us=now_us) == EIGHT_US
+    assert parse_moment("8:00", SAIGON, now_utc_us=EIGHT_US) == EIGHT_US
+    assert parse_moment("08:02", SAIGON, now_utc_us=now_us) == EIGHT_US + 120 * US_PER_S - day_us
+    assert parse_moment("08:00:30", SAIGON, EIGHT_US, now_us) == EIGHT_US + 30 * US_PER_S
+    assert parse_moment("08:00", SAIGON, EIGHT_US) == EIGHT_US + day_us
+    assert parse_moment("01:00", SAIGON, EIGHT_US) == EIGHT_US + 17 * US_PER_HOUR
+    with pytest.raises(MomentError, match="no moment"):
+        parse_moment("08:00", SAIGON)
+
+
+def test_sizes() -> None:
+    assert [show_size(n) for n in (0, 850_400, 3_210_000, 12_400_000_000)] == [
+        "0 kB", "850 kB", "3.2 MB", "12.40 GB",
+    ]  # fmt: skip
 
 
 def test_a_local_time_must_be_one_moment() -> None:

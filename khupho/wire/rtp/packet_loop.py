@@ -18,7 +18,6 @@ the buffer, though compiled code doesn't check each access:
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.string import memmove
 
 from khupho.media.formats import Codec
 from khupho.media.samples import Sample
@@ -29,6 +28,8 @@ from khupho.wire.rtp.track import TrackReader
 
 if not cython.compiled:
     raise ImportError("The packet loop is not compiled")
+
+from cython.cimports.libc.string import memmove
 
 _FRONT_BYTES = cython.declare(cython.Py_ssize_t, 16)
 """Interleaved frame and RTP header."""
