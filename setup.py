@@ -8,12 +8,11 @@ from setuptools import Extension, setup
 
 COMPILED = ["khupho/wire/rtp/packet_loop.py"]
 
-setup(
-    ext_modules=cythonize(
-        [
-            Extension(path.removesuffix(".py").replace("/", "."), [path], optional=True)
-            for path in COMPILED
-        ],
-        build_dir="build",
-    )
+extensions = cythonize(
+    [Extension(path.removesuffix(".py").replace("/", "."), [path]) for path in COMPILED],
+    build_dir="build",
 )
+for extension in extensions:
+    extension.optional = True  # cythonize makes new ones, and drops that
+
+setup(ext_modules=extensions)
