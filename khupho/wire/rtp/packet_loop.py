@@ -31,6 +31,10 @@ if not cython.compiled:
 
 from cython.cimports.libc.string import memmove
 
+_DOLLAR = cython.declare(cython.int, 0x24)
+_VERSION_2 = cython.declare(cython.int, 0x80)
+"""Without padding, extension and contributing sources."""
+_INTERLEAVED_BYTES = cython.declare(cython.Py_ssize_t, 4)
 _FRONT_BYTES = cython.declare(cython.Py_ssize_t, 16)
 """Interleaved frame and RTP header."""
 _LEAST_BYTES = cython.declare(cython.Py_ssize_t, 20)
@@ -49,7 +53,7 @@ _IN_PLACE = cython.declare(cython.int, access_units.IN_PLACE)
 _MAX_UNIT_BYTES = cython.declare(cython.Py_ssize_t, unit_parts.MAX_UNIT_BYTES)
 _MOST_STEP_90K = cython.declare(cython.int, timeline.MAX_STEP_S * MEDIA_CLOCK_HZ)
 _MOST_STEP_BACK_90K = cython.declare(cython.int, timeline.MAX_STEP_BACK_S * MEDIA_CLOCK_HZ)
-_CLOCK_HZ = MEDIA_CLOCK_HZ
+_MOST_USUAL_STEP_90K = cython.declare(cython.int, timeline.MAX_USUAL_STEP_S * MEDIA_CLOCK_HZ)
 _LENGTH_BYTES = cython.declare(cython.Py_ssize_t, 4)
 _BYTES = [bytes((byte,)) for byte in range(256)]
 _new_sample = tuple.__new__
@@ -88,6 +92,42 @@ class PacketLoop:
     _channel: cython.int
     _header_bytes: cython.Py_ssize_t
 
+    # The state of one `take`: `_load` brings it, `_store` takes it back.
+    _raw: cython.p_uchar
+    """The caller's buffer, only while `take` runs."""
+    _end: cython.Py_ssize_t
+    _position: cython.Py_ssize_t
+    """Where the next packet begins, and up to where it is written."""
+    _written: cython.Py_ssize_t
+    _payload_type: cython.int
+    _ssrc: cython.uint
+    _first_number: cython.Py_ssize_t
+    _taken: cython.Py_ssize_t
+    """Packets so far, and the sequence number that the first one had to have."""
+    _can_begin: cython.bint
+    """The access unit in progress is a plain sample, and so is the next one."""
+    _may_reorder: cython.bint
+    _is_kept: cython.bint
+    _is_damaged: cython.bint
+    _timestamp: cython.uint
+    _ticks: cython.longlong
+    _pts_90k: cython.longlong
+    _is_key: cython.bint
+    _size_bytes: cython.Py_ssize_t
+    _in_nal: cython.bint
+    """A fragmented NAL unit is open; then its header, and its bytes so far."""
+    _nal_first: cython.int
+    _nal_second: cython.int
+    _nal_bytes: cython.Py_ssize_t
+    _was_marked: cython.bint
+    _is_over: cython.bint
+    _had_key: cython.bint
+    _has_stepped: cython.bint
+    _usual_step: cython.int
+    _unit_at: cython.Py_ssize_t
+    """Where the access unit in progress and its open NAL unit begin in what is written; -1: before it."""
+    _nal_at: cython.Py_ssize_t
+
     def __init__(self, track: TrackReader, units: AccessUnits, codec: Codec, channel: int) -> None:
         self._track = track
         self._units = units
@@ -103,207 +143,264 @@ class PacketLoop:
 
     def take(self, scratch: memoryview, position: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
         """Take what it can of `scratch[position:end]`. Returns where the slow path goes on."""
-        track, units = self._track, self._units
-        sequence, line = track.sequence, units.timeline
-        source, number = track.ssrc, sequence.next
         whole = scratch.obj
-        if source is None or number is None or track.suspect or not units.is_ready:
+        if not isinstance(whole, bytearray) or len(whole) != len(scratch):
             return position
-        if not isinstance(whole, bytearray) or position < 0:
+        if position < 0 or end > len(whole) or not self._is_ready():
             return position
-        if end > len(whole) or len(whole) != len(scratch):
-            return position
-        raw: cython.p_uchar = cython.cast(bytearray, whole)
-        kinds: cython.p_uchar = self._kinds
-        is_h264: cython.bint = self._is_h264
-        header_bytes: cython.Py_ssize_t = self._header_bytes
-        channel: cython.int = self._channel
-        payload_type: cython.int = track.payload_type
-        ssrc: cython.uint = source
-        begun: cython.Py_ssize_t = number & 0xFFFF
-        taken: cython.Py_ssize_t = 0
-        # The picture in progress, and its NAL unit that is open.
-        can_begin: cython.bint = units.is_plain and line.clock_hz == _CLOCK_HZ
-        may_reorder: cython.bint = line.may_reorder
-        is_kept: cython.bint = not units.broken
-        damaged: object = units.loss.is_damaged
-        is_damaged: cython.bint = damaged
-        timestamp: cython.uint = units.unit_timestamp
-        ticks: cython.longlong = line.ticks
-        pts_90k: cython.longlong = units.pts_90k
-        is_key: cython.bint = units.is_key
-        size_bytes: cython.Py_ssize_t = units.size_bytes
-        nal_bytes: cython.Py_ssize_t = units.nal_bytes
-        open_header: bytes = units.nal_header
-        in_nal: cython.bint = units.fragment == _IN_PLACE
-        first_header: cython.int = open_header[0] if in_nal else 0
-        second_header: cython.int = open_header[1] if in_nal and not is_h264 else 0
-        was_marked: cython.bint = units.marker
-        is_over: cython.bint = units.is_over
-        had_key: cython.bint = False
-        has_stepped: cython.bint = False
-        usual_step: cython.int = 0
-        # Where the access unit in progress and its open NAL unit begin in what is written here; -1
-        # where they began before.
-        unit_at: cython.Py_ssize_t = -1
-        nal_at: cython.Py_ssize_t = -1
-        written_from: cython.Py_ssize_t = position
-        written: cython.Py_ssize_t = position
-        following: cython.Py_ssize_t
-        data: cython.Py_ssize_t
-        data_bytes: cython.Py_ssize_t
-        at: cython.p_uchar
-        payload: cython.p_uchar
-        now: cython.uint
-        step: cython.int
-        marker: cython.int
-        first: cython.int
-        second: cython.int
-        kind: cython.int
+        self._raw = cython.cast(bytearray, whole)
+        self._position = self._written = position
+        self._end = end
+        self._load()
+        while self._next():
+            pass
+        if self._taken:
+            self._store()
+            if self._is_kept:
+                nal_at = self._nal_at if self._in_nal else -1
+                self._units.written(scratch, position, self._unit_at, nal_at, self._written)
+        return self._position
+
+    @cython.cfunc
+    def _is_ready(self) -> cython.bint:
+        track = self._track
+        is_begun = track.ssrc is not None and track.sequence.next is not None
+        return is_begun and not track.suspect and self._units.is_ready
+
+    @cython.cfunc
+    def _load(self) -> cython.void:
+        track, units, line = self._track, self._units, self._units.timeline
+        self._payload_type = track.payload_type
+        self._ssrc = track.ssrc
+        self._first_number = (track.sequence.next or 0) & 0xFFFF
+        self._taken = 0
+        self._can_begin = units.is_plain and line.clock_hz == MEDIA_CLOCK_HZ
+        self._may_reorder = line.may_reorder
+        self._is_kept = not units.broken
+        self._is_damaged = units.loss.is_damaged
+        self._timestamp = units.unit_timestamp
+        self._ticks = line.ticks
+        self._pts_90k = units.pts_90k
+        self._is_key = units.is_key
+        self._size_bytes = units.size_bytes
+        self._in_nal = units.fragment == _IN_PLACE
+        header: bytes = units.nal_header
+        self._nal_first = header[0] if self._in_nal else 0
+        self._nal_second = header[1] if self._in_nal and not self._is_h264 else 0
+        self._nal_bytes = units.nal_bytes
+        self._was_marked = units.marker
+        self._is_over = units.is_over
+        self._had_key = self._has_stepped = False
+        self._usual_step = 0
+        self._unit_at = self._nal_at = -1
+
+    @cython.cfunc
+    def _store(self) -> cython.void:
+        track, units = self._track, self._units
+        track.sequence.go_on(self._taken)
+        track.packets += self._taken
+        units.marker, units.is_over = self._was_marked, self._is_over
+        if self._had_key:
+            units.skips_leading = False
+        units.fragment = _IN_PLACE if self._in_nal else _NO_FRAGMENT
+        units.nal_bytes = self._nal_bytes
+        if self._in_nal and self._nal_at >= 0:
+            header = _BYTES[self._nal_first]
+            units.nal_header = header if self._is_h264 else header + _BYTES[self._nal_second]
+        if self._has_stepped:
+            units.timeline.go_on(self._timestamp, self._usual_step, self._ticks)
+            units.unit_timestamp, units.pts_90k = self._timestamp, self._pts_90k
+            units.is_key = self._is_key
+        if self._is_kept:
+            units.size_bytes = self._size_bytes
+
+    @cython.cfunc
+    def _next(self) -> cython.bint:
+        """Take the packet at `_position`; false if the slow path must look at it, or it is not whole."""
+        position: cython.Py_ssize_t = self._position
+        if position + _LEAST_BYTES > self._end or self._written > position:
+            return False
+        at: cython.p_uchar = self._raw + position
+        following: cython.Py_ssize_t = position + _INTERLEAVED_BYTES + (at[2] << 8 | at[3])
+        if following > self._end or at[0] != _DOLLAR or at[1] != self._channel:
+            return False
+        if at[4] != _VERSION_2 or (at[5] & 0x7F) != self._payload_type:
+            return False
+        if (at[6] << 8 | at[7]) != ((self._first_number + self._taken) & 0xFFFF):
+            return False
+        if _word(at + 12) != self._ssrc:
+            return False
+        is_marked: cython.bint = (at[5] & _MARKER) != 0
+        if following - position < _LEAST_BYTES:
+            if not self._is_delimiter(at, following - position):
+                return False
+        elif not self._payload(at, position, following, is_marked):
+            return False
+        self._was_marked = is_marked
+        self._taken += 1
+        self._position = following
+        return True
+
+    @cython.cfunc
+    def _is_delimiter(self, at: cython.p_uchar, size_bytes: cython.Py_ssize_t) -> cython.bint:
+        """An access unit delimiter, which alone is so short, between two NAL units: it says nothing."""
+        return (
+            size_bytes == _FRONT_BYTES + self._header_bytes + 1
+            and self._can_begin
+            and not self._in_nal
+            and self._kinds_at(at[_FRONT_BYTES]) == _DELIMITER
+        )
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _kinds_at(self, first: cython.int) -> cython.int:
+        return cython.cast(cython.p_uchar, self._kinds)[first]
+
+    @cython.cfunc
+    def _payload(
+        self,
+        at: cython.p_uchar,
+        position: cython.Py_ssize_t,
+        following: cython.Py_ssize_t,
+        is_marked: cython.bint,
+    ) -> cython.bint:
+        """A whole NAL unit (RFC 6184 section 5.6, RFC 7798 section 4.4.1) or a fragment (5.8, 4.4.3)."""
+        payload: cython.p_uchar = at + _FRONT_BYTES
+        first: cython.int = payload[0]
+        second: cython.int = 0
         fu_header: cython.int
+        after_header: cython.int
         is_fragment: cython.bint
-        is_first: cython.bint
-        while position + _LEAST_BYTES <= end and written <= position:
-            at = raw + position
-            following = position + 4 + (at[2] << 8 | at[3])
-            if following > end or at[0] != 0x24 or at[1] != channel:
-                break
-            if at[4] != 0x80 or (at[5] & 0x7F) != payload_type or _word(at + 12) != ssrc:
-                break
-            if (at[6] << 8 | at[7]) != ((begun + taken) & 0xFFFF):
-                break
-            marker = at[5] & _MARKER
-            now = _word(at + 8)
-            payload = at + _FRONT_BYTES
-            if following - position < _LEAST_BYTES:
-                # Only an access unit delimiter is as short as that.
-                if following - position != _FRONT_BYTES + header_bytes + 1 or in_nal:
-                    break
-                if not can_begin or kinds[payload[0]] != _DELIMITER:
-                    break
-                was_marked = marker != 0
-                taken += 1
-                position = following
-                continue
-            first = payload[0]
-            second = 0
-            if is_h264:
-                is_fragment = (first & 0x1F) == _FU_A
-                fu_header = payload[1]
-                if is_fragment:
-                    first = first & 0xE0 | fu_header & 0x1F
-                is_first = (payload[2 if is_fragment else 1] & 0x80) != 0
-            else:
-                is_fragment = (first >> 1 & 0x3F) == _FU_H265
-                second = payload[1]
-                fu_header = payload[2]
-                if is_fragment:
-                    first = first & 0x81 | (fu_header & 0x3F) << 1
-                is_first = (payload[3 if is_fragment else 2] & 0x80) != 0
+        if self._is_h264:
+            is_fragment = (first & 0x1F) == _FU_A
+            fu_header = payload[1]
+            after_header = payload[2 if is_fragment else 1]
             if is_fragment:
-                data = position + _FRONT_BYTES + header_bytes + 1
-            else:
-                data = position + _FRONT_BYTES
-            data_bytes = following - data
-            if in_nal:
-                # The next fragment of the NAL unit that is open, or its last one.
-                if not is_fragment or fu_header & _START or now != timestamp:
-                    break
-                if first != first_header or second != second_header:
-                    break
-                if marker and not fu_header & _END:
-                    break
-                if is_kept:
-                    memmove(raw + written, raw + data, data_bytes)
-                    written += data_bytes
-                nal_bytes += data_bytes
-                size_bytes += data_bytes
-                if fu_header & _END:
-                    in_nal = False
-                    if is_kept:
-                        if nal_at >= 0:
-                            _put_word(raw + nal_at, nal_bytes)
-                        else:
-                            units.parts[units.nal_at] = nal_bytes.to_bytes(4, "big") + open_header
-                            units.nal_at = -1
-                was_marked = marker != 0
-                taken += 1
-                position = following
-                continue
-            if not can_begin or size_bytes > _MAX_UNIT_BYTES:
-                break
-            kind = kinds[first]
-            if kind == _PARAMETER_SET and not is_fragment:
-                # Repeated before each key frame, and nearly always what it was.
-                if not units.sets.knows(payload[:data_bytes]):
-                    break
-                is_over = True
-                was_marked = marker != 0
-                taken += 1
-                position = following
-                continue
-            if kind != _PICTURE and (kind != _KEY_PICTURE or is_damaged):
-                break
+                first = first & 0xE0 | fu_header & 0x1F
+        else:
+            is_fragment = (first >> 1 & 0x3F) == _FU_H265
+            second = payload[1]
+            fu_header = payload[2]
+            after_header = payload[3 if is_fragment else 2]
             if is_fragment:
-                if marker or fu_header & (_START | _END) != _START:
-                    break
-            elif payload[0] == 0 and payload[1] == 0:
-                break  # a start code
-            if now != timestamp:
-                # The next picture, as its first slice tells; so the last one is a sample.
-                step = cython.cast(cython.int, now - timestamp)
-                if not is_first or step > _MOST_STEP_90K:
-                    break
-                if step < 0 and (not may_reorder or step < -_MOST_STEP_BACK_90K):
-                    break
-                units.samples.append(
-                    _new_sample(Sample, (pts_90k, size_bytes, is_key, 0, damaged, None, False))
-                )
-                unit_at = written
-                if step > 0:
-                    usual_step = step
-                has_stepped = True
-                ticks += step
-                pts_90k, timestamp, size_bytes = ticks, now, 0
-                is_key = kind == _KEY_PICTURE
-                had_key = had_key or is_key
-            elif is_first or was_marked:
-                break
-            is_over = False
-            if is_fragment:
-                nal_at = written
-                raw[written + _LENGTH_BYTES] = first
-                if not is_h264:
-                    raw[written + _LENGTH_BYTES + 1] = second
-                first_header, second_header = first, second
-                written += _LENGTH_BYTES + header_bytes
-                nal_bytes = header_bytes + data_bytes
-                in_nal = True
-            else:
-                nal_bytes = data_bytes
-                _put_word(raw + written, nal_bytes)
-                written += _LENGTH_BYTES
-            memmove(raw + written, raw + data, data_bytes)
-            written += data_bytes
-            size_bytes += _LENGTH_BYTES + nal_bytes
-            was_marked = marker != 0
-            taken += 1
-            position = following
-        if taken:
-            sequence.go_on(taken)
-            track.packets += taken
-            units.marker, units.is_over = was_marked, is_over
-            if had_key:
-                units.skips_leading = False
-            units.fragment = _IN_PLACE if in_nal else _NO_FRAGMENT
-            units.nal_bytes = nal_bytes
-            if in_nal and nal_at >= 0:
-                head = _BYTES[first_header]
-                units.nal_header = head if is_h264 else head + _BYTES[second_header]
-            if has_stepped:
-                line.go_on(timestamp, usual_step, ticks)
-                units.unit_timestamp, units.pts_90k, units.is_key = timestamp, pts_90k, is_key
-            if is_kept:
-                units.size_bytes = size_bytes
-                units.written(scratch, written_from, unit_at, nal_at if in_nal else -1, written)
-        return position
+                first = first & 0x81 | (fu_header & 0x3F) << 1
+        data: cython.Py_ssize_t = position + _FRONT_BYTES
+        if is_fragment:
+            data += self._header_bytes + 1
+        now: cython.uint = _word(at + 8)
+        if self._in_nal:
+            if not is_fragment or fu_header & _START or now != self._timestamp:
+                return False
+            if first != self._nal_first or second != self._nal_second:
+                return False
+            if is_marked and not fu_header & _END:
+                return False
+            self._goes_on(data, following - data, (fu_header & _END) != 0)
+            return True
+        if not self._can_begin or self._size_bytes > _MAX_UNIT_BYTES:
+            return False
+        kind: cython.int = self._kinds_at(first)
+        if kind == _PARAMETER_SET and not is_fragment:
+            # Repeated before each key frame, and nearly always what it was.
+            if not self._units.sets.knows(payload[: following - data]):
+                return False
+            self._is_over = True
+            return True
+        if kind != _PICTURE and (kind != _KEY_PICTURE or self._is_damaged):
+            return False
+        if is_fragment:
+            if is_marked or (fu_header & (_START | _END)) != _START:
+                return False
+        elif payload[0] == 0 and payload[1] == 0:
+            return False  # a start code
+        is_first: cython.bint = (after_header & 0x80) != 0
+        if now == self._timestamp:
+            if is_first or self._was_marked:
+                return False
+        elif not is_first or not self._next_picture(now, kind == _KEY_PICTURE):
+            return False
+        self._is_over = False
+        if is_fragment:
+            self._open_nal(first, second)
+        self._begins(data, following - data, is_fragment)
+        return True
+
+    @cython.cfunc
+    def _next_picture(self, now: cython.uint, is_key: cython.bint) -> cython.bint:
+        """A picture's first slice has come; so the last picture is a sample. False if the time line must
+        look at it first."""
+        step: cython.int = cython.cast(cython.int, now - self._timestamp)
+        if step > _MOST_STEP_90K or step < -_MOST_STEP_BACK_90K:
+            return False
+        if step < 0 and not self._may_reorder:
+            return False
+        self._units.samples.append(
+            _new_sample(
+                Sample,
+                (self._pts_90k, self._size_bytes, self._is_key, 0, self._is_damaged, None, False),
+            )
+        )
+        if 0 < step <= _MOST_USUAL_STEP_90K:
+            self._usual_step = step
+        self._has_stepped = True
+        self._ticks += step
+        self._pts_90k, self._timestamp = self._ticks, now
+        self._size_bytes = 0
+        self._is_key = is_key
+        self._had_key = self._had_key or is_key
+        self._unit_at = self._written
+        return True
+
+    # What is written
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _open_nal(self, first: cython.int, second: cython.int) -> cython.void:
+        """Leave room for the length of a NAL unit that comes in fragments, and write its header."""
+        header: cython.p_uchar = self._raw + self._written + _LENGTH_BYTES
+        header[0] = first
+        if not self._is_h264:
+            header[1] = second
+        self._nal_at = self._written
+        self._nal_first, self._nal_second = first, second
+        self._in_nal = True
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _begins(
+        self, data: cython.Py_ssize_t, data_bytes: cython.Py_ssize_t, is_fragment: cython.bint
+    ) -> cython.void:
+        """A NAL unit's first bytes, or all of them."""
+        if is_fragment:
+            self._nal_bytes = self._header_bytes + data_bytes
+            self._written += _LENGTH_BYTES + self._header_bytes
+        else:
+            self._nal_bytes = data_bytes
+            _put_word(self._raw + self._written, data_bytes)
+            self._written += _LENGTH_BYTES
+        memmove(self._raw + self._written, self._raw + data, data_bytes)
+        self._written += data_bytes
+        self._size_bytes += _LENGTH_BYTES + self._nal_bytes
+
+    @cython.cfunc
+    def _goes_on(
+        self, data: cython.Py_ssize_t, data_bytes: cython.Py_ssize_t, is_last: cython.bint
+    ) -> cython.void:
+        """A further fragment of the NAL unit that is open."""
+        if self._is_kept:
+            memmove(self._raw + self._written, self._raw + data, data_bytes)
+            self._written += data_bytes
+        self._nal_bytes += data_bytes
+        self._size_bytes += data_bytes
+        if not is_last:
+            return
+        self._in_nal = False
+        if not self._is_kept:
+            return
+        if self._nal_at >= 0:
+            _put_word(self._raw + self._nal_at, self._nal_bytes)
+        else:
+            units = self._units
+            units.parts[units.nal_at] = self._nal_bytes.to_bytes(4, "big") + units.nal_header
+            units.nal_at = -1

@@ -12,7 +12,7 @@ MAX_STEP_BACK_S = 1
 """B-frames go back by less."""
 NEW_LINE_UNITS = 3
 """So many access units in a row on another line make it the new one (quirk 34)."""
-_MAX_USUAL_STEP_S = 2
+MAX_USUAL_STEP_S = 2
 
 
 class Timeline:
@@ -62,7 +62,7 @@ class Timeline:
         if self._is_plausible(step, after_loss):
             ticks = self._anchor_ticks + step
             usual = ticks - self.ticks
-            if 0 < usual <= _MAX_USUAL_STEP_S * self.clock_hz:
+            if 0 < usual <= MAX_USUAL_STEP_S * self.clock_hz:
                 self._step = usual
             self._others = 0
             self._anchor(timestamp, ticks)
@@ -78,7 +78,7 @@ class Timeline:
     def go_on(self, timestamp: int, step: int, ticks: int) -> None:
         """Units were told elsewhere, by plausible steps: the last one's timestamp and time, and the last
         step forward, 0 if there was none."""
-        if 0 < step <= _MAX_USUAL_STEP_S * self.clock_hz:
+        if 0 < step <= MAX_USUAL_STEP_S * self.clock_hz:
             self._step = step
         self.jumped = False
         self._anchor(timestamp, ticks)
