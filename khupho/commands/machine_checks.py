@@ -111,7 +111,7 @@ def packet_loop(is_compiled: bool) -> Finding:
     return Finding(
         "Packet loop",
         Level.WEAK,
-        "Not compiled: each camera costs about a third more processor time",
+        "Not compiled: each camera costs more processor time",
         "Install a C compiler and Python's headers (apt-get install gcc python3-dev), "
         "remove .venv and run `make install`",
     )
