@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +73,11 @@ class RunResult:
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """In memory (/dev/shm) where there is such a thing, so that no disk is measured."""
+    """In memory (/dev/shm) where there is such a thing, so that no disk is measured.
+
+    Gigabytes lie there: SIGTERM, as `timeout` sends it, takes them away too.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     memory = Path("/dev/shm")
     root = memory if memory.is_dir() else None
     directory = Path(tempfile.mkdtemp(prefix="khupho-bench-", dir=root))
@@ -79,6 +85,7 @@ def scratch_directory() -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
 
 
 def socket_bytes() -> int:
