@@ -56,8 +56,10 @@ QUIRKS: tuple[Quirk, ...] = tuple(
          "forgive; take what comes within seconds", _MESSAGE, "G PR1050"),
         (17, "refuses requests without User-Agent", "always send one", _CLIENT, "g2#235"),
         (18, "wants DESCRIBE on each connection", "always ask", _CLIENT, "G client.go"),
-        (19, "Digest SHA-256 alone, several challenges, no qop, a nonce for each request",
-         "RFC 7616: the strongest known; an accepted password stays right", _AUTH,
+        (19, "Digest SHA-256 alone, several challenges, no qop, a nonce for each request; the "
+             "connection closed with the 401",
+         "RFC 7616: the strongest known; an accepted password stays right; "
+             "answered once on another connection", _AUTH,
          "g2 PR2344, R#25 #62, G#1074"),
         (20, "account is locked after wrong passwords; nonces go stale",
          "a refused password waits minutes; a stale nonce is answered at once", _AUTH, "RFC 7616"),
