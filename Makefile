@@ -38,6 +38,7 @@ run: $(VENV)/.installed
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check khupho tests bench
+	$(BIN)/ruff format --check --quiet khupho tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

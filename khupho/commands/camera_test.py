@@ -72,9 +72,7 @@ def test_camera(
     try:
         config = _config(target, sub, transport, data, as_json)
         with ProgressLine("Testing", quiet=as_json) as line:
-            facts = asyncio.run(
-                probe(config, SystemClock(), seconds * US_PER_S, line.tell)
-            )
+            facts = asyncio.run(probe(config, SystemClock(), seconds * US_PER_S, line.tell))
     except KhuphoError as error:
         fail(_without_secrets(error), as_json)
     findings = judge_probe(facts, seconds * US_PER_S)

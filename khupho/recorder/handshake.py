@@ -15,7 +15,12 @@ from khupho.recorder.datagrams import DatagramSockets
 from khupho.recorder.source import SourceConfig
 from khupho.units import US_PER_S
 from khupho.wire.rtsp.client import RtspClient
-from khupho.wire.rtsp.errors import RtspError, SessionRedirected, TransportRefused
+from khupho.wire.rtsp.errors import (
+    CredentialsRefused,
+    RtspError,
+    SessionRedirected,
+    TransportRefused,
+)
 from khupho.wire.rtsp.states import State
 from khupho.wire.rtsp.url import RtspUrl, parse_url
 
@@ -81,13 +86,28 @@ async def _open_once(config: SourceConfig, url: RtspUrl, clock: Clock, udp: bool
             sock.close()
             sock = await connect(url.host, url.port)
             client = client.on_another_connection()
-            await _begin_to_play(sock, client, clock)
+            await _sign_in_again(sock, client, clock)
     except BaseException:
         sock.close()
         if datagrams is not None:
             datagrams.close()
         raise
     return Connection(sock, client, datagrams)
+
+
+async def _sign_in_again(sock: socket.socket, client: RtspClient, clock: Clock) -> None:
+    """On the connection after the one that ended with a 401. One that ends in the same way says that
+    the password is wrong, without a word: tried on, the camera would lock the account (quirk 20)."""
+    try:
+        await _begin_to_play(sock, client, clock)
+    except ConnectError as error:
+        if not client.is_signing_in:
+            raise
+        raise CredentialsRefused(
+            "The camera closes the connection whenever this name and password are given",
+            where=str(client.url),
+            advice="Correct them; until then it is tried rarely, since many cameras lock the account",
+        ) from error
 
 
 async def _begin_to_play(sock: socket.socket, client: RtspClient, clock: Clock) -> None:

@@ -38,7 +38,9 @@ def test_lengths_count_from_the_start() -> None:
         parse_moment("+2h", SAIGON)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-11-24", "2026-13-24 08:00", "+5y", "8", "24:10", "08:60"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2026-11-24", "2026-13-24 08:00", "+5y", "8", "24:10", "08:60"]
+)
 def test_no_moments(text: str) -> None:
     with pytest.raises(MomentError):
         parse_moment(text, SAIGON, EIGHT_US)

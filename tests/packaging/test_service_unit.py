@@ -75,7 +75,11 @@ def test_systemd_finds_nothing_wrong_and_little_exposed(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"(?m)^(ExecStart)=\S+", r"\1=/bin/true", UNIT.read_text()))
     verified = subprocess.run(
-        [ANALYZE, "verify", "--man=no", unit], capture_output=True, text=True, timeout=60, check=False
+        [ANALYZE, "verify", "--man=no", unit],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (verified.returncode, verified.stderr) == (0, "")
     judged = subprocess.run(

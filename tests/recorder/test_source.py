@@ -11,6 +11,7 @@ from khupho.recorder.engine import Engine
 from khupho.recorder.measure import SessionMeasures
 from khupho.recorder.snapshot import Phase
 from khupho.recorder.source import SourceConfig
+from khupho.units import US_PER_S
 
 
 class FakeSession:
@@ -19,8 +20,8 @@ class FakeSession:
         self.measures = SessionMeasures()
         self.closed = False
 
-    def sweep(self, mono_us: int) -> None:
-        self.swept_us = mono_us
+    def sweep(self, mono_us: int) -> int:
+        return mono_us + US_PER_S
 
     async def close(self) -> None:
         self.closed = True

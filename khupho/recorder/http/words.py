@@ -47,7 +47,9 @@ class Vietnamese:
         if not english or english in self._plain:
             return self._plain.get(english, "")
         if len(english) > _MOST_CHARACTERS:
-            return None  # a camera's own words may be long, and patterns slow on what is made for that
+            return (
+                None  # a camera's own words may be long, and patterns slow on what is made for that
+            )
         for pattern, text in self._patterns:
             match = pattern.fullmatch(english)
             if match is None:

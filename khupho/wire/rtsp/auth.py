@@ -175,10 +175,11 @@ class Authenticator:
         self._challenge = best
         self._count = 0
 
-    def accepted(self, information: str) -> None:
-        """A request that carried an answer was let in. `information`: its `Authentication-Info`,
-        which may name the nonce to use from now on (RFC 7616 section 3.5)."""
-        self._accepted = True
+    def accepted(self, information: str, *, proven: bool = True) -> None:
+        """A request that carried an answer was let in; `proven`: for that answer's sake.
+        `information`: its `Authentication-Info`, which may name the nonce to use from now on
+        (RFC 7616 section 3.5)."""
+        self._accepted = self._accepted or proven
         nonce = _parameters(information[:MAX_CHALLENGE_CHARACTERS]).get("nextnonce", "")
         if nonce and self._challenge is not None and self._challenge.scheme == "digest":
             self._challenge = replace(self._challenge, nonce=nonce)

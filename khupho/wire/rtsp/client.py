@@ -184,9 +184,9 @@ class RtspClient:
 
     @property
     def is_signing_in(self) -> bool:
-        """An answer to the device's first 401 is under way."""
+        """A signed request is under way, and none was let in before."""
         pending = self._pending
-        return pending is not None and pending.sign_ins > 0 and not self._authenticator.was_accepted
+        return pending is not None and pending.signed and not self._authenticator.was_accepted
 
     def on_another_connection(self) -> RtspClient:
         """A client that begins anew and signs from its first request on: some devices close the
@@ -212,7 +212,9 @@ class RtspClient:
         if request is None:
             return
         if request.signed and reply.status < 400:
-            self._authenticator.accepted(reply.headers.get("authentication-info"))
+            self._authenticator.accepted(
+                reply.headers.get("authentication-info"), proven=request.proves_password
+            )
         self.server = self.server or reply.headers.get("server")[:80]
         if reply.status == 401 and self.state is not State.TEARDOWN:
             self._sign_in(request, reply, now_us)

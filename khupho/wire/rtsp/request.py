@@ -16,6 +16,12 @@ class Request:
     sign_ins: int = 0
     sequence: int = 0
 
+    @property
+    def proves_password(self) -> bool:
+        """Whether the device can have let it in for its signature alone: OPTIONS is open to anybody,
+        unless it was refused before."""
+        return self.method != "OPTIONS" or self.sign_ins > 0
+
     def fits(self, reply: Reply) -> bool:
         """Whether a reply with an older number can be meant for this request all the same: devices
         answer with 0, 1, or the number before (quirk 8), and rarely a second time."""

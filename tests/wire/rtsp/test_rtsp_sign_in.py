@@ -225,3 +225,12 @@ def test_a_wrong_password_is_told_on_the_other_connection_too() -> None:
     again = asked_for_its_password("wrong").on_another_connection()
     with pytest.raises(CredentialsRefused):
         run(again, Device(OPTIONS=[refused('Digest realm="r", nonce="n1"')] * 3))
+
+
+@pytest.mark.quirk(20)
+def test_an_open_options_does_not_prove_the_password() -> None:
+    again = asked_for_its_password("wrong").on_another_connection()
+    again.start(0)
+    again.receive(Device(OPTIONS=["200 OK"]).answer(again.data_to_send()), 0)
+    assert b"DESCRIBE" in again.data_to_send()
+    assert again.is_signing_in, "nothing that asks for the password has been let in"
