@@ -12,9 +12,7 @@ from pathlib import Path
 
 from khupho.archive.catalog import CATALOG_NAME, open_reader
 from khupho.archive.catalog_queries import CatalogError, CatalogQueries
-from khupho.archive.check_proof import verifier_keys
-from khupho.archive.checkpoint import origin_of
-from khupho.archive.clip import StoredSegment
+from khupho.archive.checkpoint import origin_of, verifier_keys
 from khupho.archive.coverage import Coverage, SegmentSpan, cover
 from khupho.archive.directories import (
     StreamDay,
@@ -25,13 +23,14 @@ from khupho.archive.directories import (
 from khupho.archive.hold_requests import waiting_requests, with_requests
 from khupho.archive.holds import Hold, HoldError
 from khupho.archive.identity import read_identity
-from khupho.archive.journal import read_journal
-from khupho.archive.journal_entries import HoldPlaced, HoldReleased, SegmentDeleted, StreamNumber
+from khupho.archive.journal import numbers_of, read_journal
+from khupho.archive.journal_entries import HoldPlaced, HoldReleased, SegmentDeleted
 from khupho.archive.place import explain_disk_error
 from khupho.archive.prover import LogProver
 from khupho.archive.segment_names import parse_segment_path
 from khupho.archive.segment_reader import SegmentError, open_segment, read_segment
 from khupho.archive.signed_note import VerifierKey
+from khupho.archive.stored_segment import StoredSegment
 from khupho.units import US_PER_DAY, US_PER_MS, format_utc
 
 _BEGINNING = "0000-00-00"
@@ -193,15 +192,6 @@ class ArchiveReader:
         return LogProver(
             self._root_fd, lambda camera, stream: self.numbers().get((camera, stream)), key
         )
-
-
-def numbers_of(root_fd: int) -> dict[tuple[str, str], int]:
-    """Stream numbers as the journal gives them. Raises `AppendFileError`."""
-    numbers: dict[tuple[str, str], int] = {}
-    for line in read_journal(root_fd):
-        if isinstance(line.entry, StreamNumber):
-            numbers.setdefault((line.entry.camera, line.entry.stream), line.entry.number)
-    return numbers
 
 
 def _start_us(path: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from khupho.archive.coverage import SegmentSpan
+from khupho.archive.disk_use import DayUse
 from khupho.archive.events import CloseCause
 from khupho.archive.holds import Hold
 from khupho.archive.retention import Stored
@@ -63,16 +64,6 @@ class Positions(NamedTuple):
     journal_bytes: int
     """Where the next line begins."""
     proof_leaves: int
-
-
-class DayUse(NamedTuple):
-    """What one stream's segments that end on one UTC day (since the epoch) weigh and cover."""
-
-    camera: str
-    stream: str
-    day: int
-    size_bytes: int
-    covered_us: int
 
 
 class Deleted(NamedTuple):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from khupho.archive.archive_reader import numbers_of
 from khupho.archive.catalog import CATALOG_NAME, open_reader
 from khupho.archive.catalog_queries import CatalogError, CatalogQueries
 from khupho.archive.check_catalog import CatalogCheck
@@ -29,7 +28,7 @@ from khupho.archive.identity import (
     read_identity,
     read_running,
 )
-from khupho.archive.journal import read_journal
+from khupho.archive.journal import numbers_of, read_journal
 from khupho.archive.place import explain_disk_error
 from khupho.archive.proof_log import LEAVES_NAME, ProofLogReader
 from khupho.archive.segment_names import parse_segment_path

@@ -8,13 +8,13 @@ from typing import Any
 
 from khupho.archive.catalog import CATALOG_NAME, Catalog
 from khupho.archive.catalog_queries import CatalogError, CatalogQueries, SegmentRow
+from khupho.archive.catalog_rows import stored_minutes, stored_row
 from khupho.archive.check_segment import CheckedSegment
 from khupho.archive.directories import is_there
 from khupho.archive.findings import Finding
 from khupho.archive.journal import read_journal
 from khupho.archive.minutes import MinuteRow
 from khupho.archive.rebuild import believable
-from khupho.archive.recorded_segment import stored_minutes, stored_row
 from khupho.archive.segment_reader import WalkedSegment
 
 MAX_TOLD = 100

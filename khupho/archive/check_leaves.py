@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from khupho.archive.clip import StoredSegment
 from khupho.archive.directories import next_start_utc_us
 from khupho.archive.findings import Finding
 from khupho.archive.journal_entries import FootageLost, Line, SegmentDeleted
@@ -26,6 +25,7 @@ from khupho.archive.leaves_of_files import beginning_hash
 from khupho.archive.proof_log import LEAVES_NAME, ProofLogReader
 from khupho.archive.segment_names import parse_segment_path
 from khupho.archive.segment_reader import SegmentError, open_segment
+from khupho.archive.stored_segment import StoredSegment
 from khupho.units import US_PER_MS
 
 MAX_TOLD = 100

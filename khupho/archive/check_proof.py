@@ -9,10 +9,11 @@ from khupho.archive.checkpoint import (
     StoredCheckpoint,
     origin_of,
     read_checkpoints,
+    verifier_keys,
 )
 from khupho.archive.findings import Finding
 from khupho.archive.journal import JOURNAL_NAME, read_journal
-from khupho.archive.journal_entries import BrokenEntry, Started
+from khupho.archive.journal_entries import BrokenEntry
 from khupho.archive.leaf_record import LeafDamagedError
 from khupho.archive.proof_log import ProofLogReader
 from khupho.archive.root_walk import RootWalk
@@ -63,19 +64,6 @@ def check_checkpoints(root_fd: int, archive_id: bytes) -> tuple[int, list[Findin
             if what:
                 findings.append(Finding(12, CHECKPOINTS_NAME, one.offset, what))
     return count, findings
-
-
-def verifier_keys(root_fd: int) -> list[bytes]:
-    """Public keys that recorders of this archive told in the journal, newest first. Raises
-    `AppendFileError`."""
-    keys: dict[bytes, None] = {}
-    for line in read_journal(root_fd):
-        if isinstance(line.entry, Started) and line.entry.key:
-            with contextlib.suppress(NoteError):
-                key = VerifierKey.parse(line.entry.key).public_bytes
-                keys.pop(key, None)
-                keys[key] = None
-    return list(reversed(keys))
 
 
 def _signature_fault(one: StoredCheckpoint, archive_id: bytes, keys: list[bytes]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from hashlib import sha256
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from khupho.archive.append_file import AppendFile, disk_error, open_to_read, read_at
 from khupho.archive.identity import ID_BYTES
+from khupho.archive.journal import read_journal
+from khupho.archive.journal_entries import Started
 from khupho.archive.proof_log import ProofLog
 from khupho.archive.signed_note import (
     MAX_NOTE_BYTES,
@@ -197,6 +200,19 @@ def newest_checkpoint(root_fd: int) -> StoredCheckpoint | None:
         raise disk_error("The checkpoints cannot be read", CHECKPOINTS_NAME, error) from error
     finally:
         os.close(file)
+
+
+def verifier_keys(root_fd: int) -> list[bytes]:
+    """Public keys that recorders of this archive told in the journal, newest first. Raises
+    `AppendFileError`."""
+    keys: dict[bytes, None] = {}
+    for line in read_journal(root_fd):
+        if isinstance(line.entry, Started) and line.entry.key:
+            with contextlib.suppress(NoteError):
+                key = VerifierKey.parse(line.entry.key).public_bytes
+                keys.pop(key, None)
+                keys[key] = None
+    return list(reversed(keys))
 
 
 def _tail(file: int, size: int) -> list[StoredCheckpoint]:

@@ -13,50 +13,11 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from khupho.archive.events import CloseCause
-from khupho.media.fmp4 import FragmentHeader
+from khupho.archive.segment_gaps import SEAM_US
+from khupho.archive.stored_segment import StoredFragment, StoredSegment
 from khupho.media.formats import TrackFormat
 from khupho.media.progressive import SampleRun
-from khupho.units import US_PER_MS, US_PER_S
-
-SEAM_US = 200 * US_PER_MS
-"""Segments that follow each other closer than that are one unbroken run: a camera never comes back
-sooner after a break, and the anchors of two segments differ by less."""
-GAP_US = 20 * US_PER_MS
-"""Missing time as long as that is told, shorter than any picture."""
-
-
-class StoredFragment(NamedTuple):
-    """A fragment as it lies in its segment."""
-
-    offset: int
-    """Of its `prft` in the file."""
-    header: FragmentHeader
-    start_utc_us: int
-    lost_packets: int
-    """Before it."""
-    damaged: bool
-    clock_wrong: bool
-    payload_sha256: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSegment:
-    """A segment with all its fragments."""
-
-    relative_path: str
-    camera: str
-    stream: str
-    start_utc_us: int
-    end_utc_us: int
-    format: TrackFormat
-    timescale: int
-    edit_media_time: int
-    """Where its presentation begins on its media's line."""
-    init_size: int
-    """Bytes before its first fragment: `ftyp`, `moov` and the segment facts."""
-    cause: CloseCause | None
-    """Why it ended; None while it is being written."""
-    fragments: Sequence[StoredFragment]
+from khupho.units import US_PER_S
 
 
 class MediaJump(NamedTuple):

@@ -6,41 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from khupho.archive.clip import MediaJump, SegmentCut, StoredFragment, StoredSegment, jumps_of
-from khupho.archive.events import CloseCause
+from khupho.archive.clip import MediaJump, SegmentCut, jumps_of
+from khupho.archive.segment_gaps import Gap, cause_text
+from khupho.archive.stored_segment import StoredFragment, StoredSegment
 from khupho.media.formats import TrackFormat, VideoFormat
 from khupho.units import US_PER_MS, format_utc
 
 REPORT_VERSION = 1
 MAX_LISTED = 10_000
 """Of each kind of blemish; their number is told in any case."""
-
-_CAUSES = {
-    CloseCause.RECOVERED: "the recorder was killed or lost power",
-    CloseCause.STOPPED: "recording was stopped",
-    CloseCause.AGE: "footage is missing between two segments",
-    CloseCause.CONNECTION: "the connection to the camera broke",
-    CloseCause.FORMAT: "the camera changed its format",
-    CloseCause.TIMELINE: "the camera's timestamps jumped",
-    CloseCause.CLOCK: "the recorder's clock stepped",
-    CloseCause.DISK: "the disk refused a write",
-}
-
-
-class Gap(NamedTuple):
-    """Asked-for time without footage."""
-
-    start_utc_us: int
-    end_utc_us: int
-    cause: str
-
-    def fields(self) -> dict[str, object]:
-        return {
-            "start": format_utc(self.start_utc_us),
-            "end": format_utc(self.end_utc_us),
-            "ms": (self.end_utc_us - self.start_utc_us) // US_PER_MS,
-            "cause": self.cause,
-        }
 
 
 class Loss(NamedTuple):
@@ -116,11 +90,6 @@ def _append_span(spans: list[MediaJump], span: MediaJump) -> None:
 
 def _spans(spans: Iterable[MediaJump]) -> list[dict[str, str]]:
     return [{"start": format_utc(start), "end": format_utc(end)} for start, end in spans]
-
-
-def cause_text(cause: CloseCause | None) -> str:
-    """Why there is no footage after a segment, in plain words; None where it is still written."""
-    return _CAUSES[cause] if cause is not None else "not recorded yet"
 
 
 def gaps_of(

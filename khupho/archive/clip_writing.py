@@ -9,16 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from khupho.archive.clip import (
-    SegmentCut,
-    StoredFragment,
-    StoredSegment,
-    data_ranges,
-    place,
-    sample_runs,
-)
+from khupho.archive.clip import SegmentCut, data_ranges, place, sample_runs
 from khupho.archive.clip_files import ExportError, PartialFile, check_room, chunks_of
 from khupho.archive.clip_report import Blemishes
+from khupho.archive.stored_segment import StoredFragment, StoredSegment
 from khupho.media.boxes import BoxError
 from khupho.media.progressive import ProgressiveTrack, SampleRun, progressive_header
 from khupho.units import US_PER_S

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from khupho.archive.clip import GAP_US
-from khupho.archive.clip_report import Gap, cause_text
 from khupho.archive.events import CloseCause
+from khupho.archive.segment_gaps import GAP_US, Gap, cause_text
 
 
 class SegmentSpan(NamedTuple):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from khupho.archive.catalog_queries import DayUse
 from khupho.archive.forecast import CameraUse
 from khupho.archive.retention import UNLISTED, DaysPolicy, Stored
 from khupho.units import US_PER_DAY
 
 MEASURED_DAYS = 3
 """Bit rates are measured over today and the days before, so many together."""
+
+
+class DayUse(NamedTuple):
+    """What one stream's segments that end on one UTC day (since the epoch) weigh and cover."""
+
+    camera: str
+    stream: str
+    day: int
+    size_bytes: int
+    covered_us: int
 
 
 class DiskUse:

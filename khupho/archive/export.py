@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from khupho.archive.clip import GAP_US, SegmentCut, cut_segment, data_ranges, runs_of
+from khupho.archive.clip import SegmentCut, cut_segment, data_ranges, runs_of
 from khupho.archive.clip_files import (
     ExportCancelledError,
     ExportError,
@@ -25,7 +25,7 @@ from khupho.archive.clip_files import (
     check_room,
     part_paths,
 )
-from khupho.archive.clip_report import REPORT_VERSION, Blemishes, Gap, format_fields, gaps_of
+from khupho.archive.clip_report import REPORT_VERSION, Blemishes, format_fields, gaps_of
 from khupho.archive.clip_writing import (
     ClipSource,
     CopiedFragment,
@@ -33,6 +33,7 @@ from khupho.archive.clip_writing import (
     write_fragments,
     write_progressive,
 )
+from khupho.archive.segment_gaps import GAP_US, Gap
 from khupho.units import US_PER_MS, format_utc
 
 __all__ = [

@@ -16,7 +16,14 @@ from khupho.archive.append_file import (
     open_to_read,
     read_at,
 )
-from khupho.archive.journal_entries import BrokenEntry, Entry, Line, decode_line, encode_line
+from khupho.archive.journal_entries import (
+    BrokenEntry,
+    Entry,
+    Line,
+    StreamNumber,
+    decode_line,
+    encode_line,
+)
 from khupho.errors import Fault, KhuphoError
 from khupho.units import US_PER_HOUR
 
@@ -170,6 +177,15 @@ def read_journal(root_fd: int, offset: int = 0) -> Iterator[Line]:
         raise disk_error("The journal cannot be read", JOURNAL_NAME, error) from error
     finally:
         os.close(file)
+
+
+def numbers_of(root_fd: int) -> dict[tuple[str, str], int]:
+    """Stream numbers as the journal gives them. Raises `AppendFileError`."""
+    numbers: dict[tuple[str, str], int] = {}
+    for line in read_journal(root_fd):
+        if isinstance(line.entry, StreamNumber):
+            numbers.setdefault((line.entry.camera, line.entry.stream), line.entry.number)
+    return numbers
 
 
 def _lines(file: int, offset: int) -> Iterator[Line]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from khupho.archive.alarms import AlarmBoard
 from khupho.archive.books import Books
 from khupho.archive.catalog_queries import SegmentRow
-from khupho.archive.clip import SEAM_US
+from khupho.archive.catalog_rows import stored_minutes, stored_row
 from khupho.archive.events import (
     Event,
     FragmentCommitted,
@@ -22,9 +22,10 @@ from khupho.archive.leaf_record import Leaf
 from khupho.archive.leaves_of_files import compare_leaves
 from khupho.archive.minutes import MinuteRow
 from khupho.archive.place import DiskError, explain_disk_error
-from khupho.archive.recorded_segment import RecordedSegment, stored_minutes, stored_row
+from khupho.archive.recorded_segment import RecordedSegment
 from khupho.archive.recovery import recover_segment
 from khupho.archive.retention import Stored
+from khupho.archive.segment_gaps import SEAM_US
 from khupho.errors import Fault, KhuphoError
 
 FLUSH_ALARM = "disk-flush"

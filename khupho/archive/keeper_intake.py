@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from khupho.archive.books import Books, remove_segment
 from khupho.archive.catalog import Catalog
 from khupho.archive.catalog_queries import CatalogError, SegmentRow
-from khupho.archive.clip import StoredSegment
+from khupho.archive.catalog_rows import stored_minutes, stored_row
 from khupho.archive.directories import (
     StreamDay,
     newest_segment,
@@ -30,11 +30,11 @@ from khupho.archive.journal_entries import SegmentRecovered
 from khupho.archive.keeper_flush import note_lost
 from khupho.archive.leaf_record import Leaf, LeafKind
 from khupho.archive.leaves_of_files import compare_leaves
-from khupho.archive.recorded_segment import stored_minutes, stored_row
 from khupho.archive.recovery import SegmentRemovedError, recover_segment
 from khupho.archive.retention import Stored
 from khupho.archive.segment_names import parse_segment_path, segment_path
 from khupho.archive.segment_reader import SegmentError, walk_segment
+from khupho.archive.stored_segment import StoredSegment
 from khupho.errors import Fault
 from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_MS, format_utc
 

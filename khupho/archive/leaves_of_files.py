@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from khupho.archive.append_file import read_at
-from khupho.archive.clip import StoredFragment, StoredSegment
 from khupho.archive.leaf_record import Leaf, LeafFlags, LeafKind, entry_hash, fragment_entry
 from khupho.archive.proof_log import ProofLogReader
 from khupho.archive.segment_reader import open_segment
+from khupho.archive.stored_segment import StoredFragment, StoredSegment
 from khupho.units import US_PER_S
 
 _MAX_U32 = 0xFFFFFFFF

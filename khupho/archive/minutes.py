@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from enum import IntFlag
 from typing import NamedTuple
 
-from khupho.archive.clip import StoredFragment
+from khupho.archive.stored_segment import StoredFragment
 from khupho.units import US_PER_MINUTE, US_PER_S
 
 _MOST_MINUTES = 24 * 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from khupho.archive.clip import StoredFragment
+from khupho.archive.stored_segment import StoredFragment
 from khupho.media import h264, h265
 from khupho.media.boxes import ReadAt
 from khupho.media.formats import Codec, TrackFormat, VideoFormat

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from khupho.archive.alarms import AlarmBoard
 from khupho.archive.identity import ArchiveIdentityError, read_identity
-from khupho.archive.segment_facts import SALT_BYTES
 from khupho.archive.spill import MAX_BYTES, Spill
 from khupho.clock import Clock
 from khupho.errors import Fault, KhuphoError
@@ -34,6 +33,8 @@ NOTED_US = 100 * US_PER_MS
 DRAIN_PATIENCE_S = 20.0
 _RETRY_US = (1 * US_PER_S, 2 * US_PER_S, 5 * US_PER_S)
 _SALTS = 256
+SALT_BYTES = 16
+"""Random, in the facts of each fragment."""
 _MAX_PIECES = 1000
 """Fewer than IOV_MAX (1024 on Linux)."""
 _MAX_UNFINISHED = 10_000

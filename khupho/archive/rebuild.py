@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from khupho.archive.catalog import CATALOG_NAME, Catalog
 from khupho.archive.catalog_queries import CatalogError
+from khupho.archive.catalog_rows import stored_minutes, stored_row
 from khupho.archive.directories import segments_of, stream_days
 from khupho.archive.identity import ArchiveBusyError, is_being_written, read_identity, read_running
 from khupho.archive.journal import read_journal
 from khupho.archive.journal_entries import Line, SegmentDeleted
 from khupho.archive.place import explain_disk_error
 from khupho.archive.proof_log import ProofLogReader
-from khupho.archive.recorded_segment import stored_minutes, stored_row
 from khupho.archive.segment_names import segment_path
 from khupho.archive.segment_reader import SegmentError, WalkedSegment, walk_segment
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from khupho.archive.clip import StoredFragment, StoredSegment
 from khupho.archive.events import CloseCause
 from khupho.archive.payload_check import payload_fault
 from khupho.archive.segment_facts import ClosingFacts
@@ -27,6 +26,7 @@ from khupho.archive.segment_reader import (
     reader_of,
     walk_file,
 )
+from khupho.archive.stored_segment import StoredFragment, StoredSegment
 from khupho.errors import Fault
 from khupho.media.boxes import BoxError
 from khupho.media.fmp4 import MAX_INIT_BYTES

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from khupho.archive.clip import StoredFragment, StoredSegment
 from khupho.archive.segment_facts import (
     CLOSING_FACTS_BYTES,
     SEGMENT_FACTS_BYTES,
@@ -18,6 +17,7 @@ from khupho.archive.segment_facts import (
     parse_fragment_facts,
     parse_segment_facts,
 )
+from khupho.archive.stored_segment import StoredFragment, StoredSegment
 from khupho.errors import Fault, KhuphoError
 from khupho.media.boxes import BoxError, ReadAt, box_at
 from khupho.media.fmp4 import (

@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from khupho.archive.append_file import read_at
 from khupho.archive.checkpoint import is_origin_of
 from khupho.archive.clip_order import PlacedFragment, format_problems, order_problems
+from khupho.archive.clip_verdict import ClipVerdict
 from khupho.archive.leaf_record import entry_hash, fragment_entry
 from khupho.archive.proof_bundle import ProofBundleError, bundle_root
 from khupho.archive.prover import PROOF_VERSION
@@ -45,45 +45,6 @@ SILENT_JUMP_US = 250 * US_PER_MS
 """So much time between two neighbouring fragments is told."""
 _MAX_JUMPS_TOLD = 20
 _CHUNK_BYTES = 1 << 20
-
-
-@dataclass(slots=True)
-class ClipVerdict:
-    """What was found, in plain words."""
-
-    problems: list[str] = field(default_factory=list)
-    """What contradicts the proof: the clip or the report was changed."""
-    proven: list[str] = field(default_factory=list)
-    unproven: list[str] = field(default_factory=list)
-    """What nothing speaks against, and nothing proves."""
-    fragments: int = 0
-    whole_fragments: int = 0
-    """The others are parts, at the ends of a progressive clip."""
-    proven_fragments: int = 0
-    signed_by: str = ""
-    """The verifier key that the signature was checked with."""
-    key_was_given: bool = False
-    """By the asker; else it is the report's own word."""
-
-    @property
-    def is_proven(self) -> bool:
-        """Every whole fragment is proven and nothing contradicts. With the report's own key that means
-        only that report and clip agree."""
-        return not self.problems and self.whole_fragments == self.proven_fragments > 0
-
-    def fields(self) -> dict[str, object]:
-        """For JSON."""
-        return {
-            "proven": self.is_proven,
-            "problems": self.problems,
-            "proves": self.proven,
-            "leaves_open": self.unproven,
-            "fragments": self.fragments,
-            "whole_fragments": self.whole_fragments,
-            "proven_fragments": self.proven_fragments,
-            "key": self.signed_by,
-            "key_was_given": self.key_was_given,
-        }
 
 
 class _Beginning(NamedTuple):

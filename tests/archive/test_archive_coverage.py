@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from khupho.archive.clip import GAP_US
 from khupho.archive.coverage import SegmentSpan, by_day, cover
 from khupho.archive.events import CloseCause
+from khupho.archive.segment_gaps import GAP_US
 from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_S
 
 HOUR = US_PER_HOUR

@@ -19,7 +19,7 @@ from footage_by_hand import FRAME_US, Film, make_film
 from segments_by_hand import PCMU, T0_US, Recording, batch_of
 
 from khupho.archive.checkpoint import CheckpointFile
-from khupho.archive.clip import StoredSegment
+from khupho.archive.clip_verdict import ClipVerdict
 from khupho.archive.clip_writing import CopiedFragment
 from khupho.archive.events import CloseCause
 from khupho.archive.export import ClipRequest, ExportedClip, export_clip
@@ -31,7 +31,8 @@ from khupho.archive.segment_facts import FRAGMENT_FACTS_TYPE
 from khupho.archive.segment_reader import read_segment
 from khupho.archive.signed_note import Signer, VerifierKey
 from khupho.archive.stored_report import ClipReportError, read_report
-from khupho.archive.verify_clip import ClipVerdict, verify_clip
+from khupho.archive.stored_segment import StoredSegment
+from khupho.archive.verify_clip import verify_clip
 from khupho.errors import Fault
 from khupho.media.samples import Sample
 from khupho.units import format_utc
