@@ -26,7 +26,7 @@ from khupho.archive.keeper_flush import Flusher
 from khupho.archive.keeper_intake import Intake, Newest, newest_segments
 from khupho.archive.keeper_queue import EventQueue
 from khupho.archive.keeper_retention import Retention, disk_room
-from khupho.archive.keeper_snapshot import ArchiveSnapshot, StreamFacts, stream_facts
+from khupho.archive.keeper_snapshot import ArchiveSnapshot, Survey
 from khupho.archive.place import WRITE_ALARM, Place, explain_disk_error
 from khupho.archive.retention import DiskRoom, Stored
 from khupho.clock import Clock
@@ -83,8 +83,6 @@ class Keeper:
         self.beat_mono_us = clock.mono_us()
         """When something was done last; read by any thread."""
         self.snapshot = ArchiveSnapshot()
-        self._stream_facts: tuple[StreamFacts, ...] = ()
-        self._stream_facts_utc_us = 0
         self.ended_well = False
         """All is on the disk and signed; the next start needn't look closely."""
         self._place = place
@@ -101,6 +99,7 @@ class Keeper:
         )
         self.flusher = Flusher(books, queue, alarms, self._closed, self._beat)
         self.flusher.uncertain = set(newest) if last_end is not LastEnd.CLEAN else set()
+        self._survey = Survey(place, books, queue, self.retention, self.flusher)
         self._needs_reopening = False
         """Another descriptor leads to the archive now, and the books aren't open below it yet."""
         self._disk_refuses = False
@@ -284,29 +283,8 @@ class Keeper:
 
     def _take_snapshot(self) -> None:
         catalog = self._books.catalog
-        if catalog is None:
-            return
-        room = self.retention.room()
-        now_us = self._utc_us()
-        # Each stream costs some 100 µs: with thousands they are asked for more rarely.
-        if now_us - self._stream_facts_utc_us >= len(self._stream_facts) * 50 * US_PER_MS:
-            self._stream_facts_utc_us = now_us
-            self._stream_facts = stream_facts(catalog, now_us)
-        self.snapshot = ArchiveSnapshot(
-            now_us,
-            room.total_bytes,
-            room.free_bytes,
-            self.retention.use.total_bytes,
-            room.floor_bytes,
-            catalog.is_whole,
-            self.flusher.segments,
-            len(self._queue),
-            self._place.lost_frames,
-            self._books.proof.size,
-            self._stream_facts,
-            catalog.oldest(),
-            self.retention.forecast,
-        )
+        if catalog is not None:
+            self.snapshot = self._survey.snapshot(catalog, self._utc_us())
 
     def _take_in(self) -> Iterator[None]:
         books = self._books

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from khupho.archive.books import Books
 from khupho.archive.catalog_queries import CatalogQueries
 from khupho.archive.forecast import Forecast
-from khupho.units import US_PER_DAY
+from khupho.archive.keeper_flush import Flusher
+from khupho.archive.keeper_queue import EventQueue
+from khupho.archive.keeper_retention import Retention
+from khupho.archive.place import Place
+from khupho.units import US_PER_DAY, US_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,49 @@ class ArchiveSnapshot:
     oldest_utc_us: Mapping[str, int] = field(default_factory=dict)
     """When each camera's footage begins."""
     forecast: Forecast | None = None
+
+
+class Survey:
+    """Makes the snapshots. For the keeper's thread alone."""
+
+    def __init__(
+        self,
+        place: Place,
+        books: Books,
+        queue: EventQueue,
+        retention: Retention,
+        flusher: Flusher,
+    ) -> None:
+        self._place = place
+        self._books = books
+        self._queue = queue
+        self._retention = retention
+        self._flusher = flusher
+        self._streams: tuple[StreamFacts, ...] = ()
+        self._streams_utc_us = 0
+
+    def snapshot(self, catalog: CatalogQueries, now_utc_us: int) -> ArchiveSnapshot:
+        """How the archive stands now. Raises `CatalogError`, `OSError`."""
+        room = self._retention.room()
+        # Each stream costs some 100 µs: with thousands they are asked for more rarely.
+        if now_utc_us - self._streams_utc_us >= len(self._streams) * 50 * US_PER_MS:
+            self._streams_utc_us = now_utc_us
+            self._streams = stream_facts(catalog, now_utc_us)
+        return ArchiveSnapshot(
+            now_utc_us,
+            room.total_bytes,
+            room.free_bytes,
+            self._retention.use.total_bytes,
+            room.floor_bytes,
+            catalog.is_whole,
+            self._flusher.segments,
+            len(self._queue),
+            self._place.lost_frames,
+            self._books.proof.size,
+            self._streams,
+            catalog.oldest(),
+            self._retention.forecast,
+        )
 
 
 def stream_facts(catalog: CatalogQueries, now_utc_us: int) -> tuple[StreamFacts, ...]:
