@@ -25,9 +25,9 @@ from machine import describe, describe_text
 
 from khupho.archive.alarms import AlarmBoard
 from khupho.archive.events import Arrival, CloseCause, Event, FragmentCommitted
-from khupho.archive.identity import create_archive
-from khupho.archive.place import Place
-from khupho.archive.segment_writer import StreamWriter
+from khupho.archive.place.identity import create_archive
+from khupho.archive.place.place import Place
+from khupho.archive.segments.stream_writer import StreamWriter
 from khupho.clock import SystemClock
 from khupho.media import h264
 from khupho.media.samples import Sample, SampleBatch

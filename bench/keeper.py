@@ -22,7 +22,7 @@ from machine import describe, describe_text
 
 from khupho.archive.archive import Archive, ArchiveOptions
 from khupho.archive.events import FragmentCommitted, Segment, SegmentOpened
-from khupho.archive.segment_names import segment_path
+from khupho.archive.place.segment_names import segment_path
 from khupho.clock import ManualClock
 from khupho.media.formats import Codec
 from khupho.media.g711 import audio_format

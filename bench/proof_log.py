@@ -20,11 +20,11 @@ from pathlib import Path
 from machine import describe, describe_text
 
 from khupho.archive.events import FragmentCommitted, Segment
-from khupho.archive.identity import create_archive
-from khupho.archive.leaf_record import fragment_leaf
-from khupho.archive.merkle import verify_inclusion
-from khupho.archive.proof_log import ProofLog, ProofLogReader
-from khupho.archive.root_walk import RootWalk
+from khupho.archive.place.identity import create_archive
+from khupho.archive.proof.leaf_record import fragment_leaf
+from khupho.archive.proof.log import ProofLog, ProofLogReader
+from khupho.archive.proof.merkle import verify_inclusion
+from khupho.archive.proof.root_walk import RootWalk
 from khupho.media.formats import Codec
 from khupho.media.g711 import audio_format
 from khupho.units import US_PER_S

@@ -12,20 +12,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from khupho.archive.alarms import Alarm, AlarmBoard
 from khupho.archive.archive_opening import note_start, open_books, remember_ends
-from khupho.archive.books import Books
-from khupho.archive.checkpoint import recorder_id
-from khupho.archive.clock_trust import ClockFact, FootageClock
+from khupho.archive.clock.kernel import kernel_synchronised
+from khupho.archive.clock.trust import ClockFact, FootageClock
 from khupho.archive.events import Arrival
-from khupho.archive.identity import WritingLock, open_archive
-from khupho.archive.keeper import SILENCE_US, Keeper
-from khupho.archive.keeper_intake import newest_segments
-from khupho.archive.keeper_queue import MAX_EVENTS, EventQueue
-from khupho.archive.keeper_retention import disk_room
-from khupho.archive.keeper_snapshot import ArchiveSnapshot
-from khupho.archive.kernel_clock import kernel_synchronised
-from khupho.archive.place import DiskError, Place
-from khupho.archive.retention import DaysPolicy, DiskRoom
-from khupho.archive.segment_writer import StreamWriter
+from khupho.archive.keeper.books import Books
+from khupho.archive.keeper.event_queue import MAX_EVENTS, EventQueue
+from khupho.archive.keeper.intake import newest_segments
+from khupho.archive.keeper.keeper import SILENCE_US, Keeper
+from khupho.archive.keeper.retention import disk_room
+from khupho.archive.keeper.snapshot import ArchiveSnapshot
+from khupho.archive.place.identity import WritingLock, open_archive
+from khupho.archive.place.place import DiskError, Place
+from khupho.archive.proof.checkpoint import recorder_id
+from khupho.archive.retention.plan import DaysPolicy, DiskRoom
+from khupho.archive.segments.stream_writer import StreamWriter
 from khupho.clock import Clock
 from khupho.errors import KhuphoError
 from khupho.units import US_PER_S
@@ -168,7 +168,7 @@ class Archive:
 
     def refused(self) -> frozenset[tuple[str, str]]:
         """Cameras and streams whose footage the disk does not take at this moment; why, the alarm
-        `place.WRITE_ALARM` says."""
+        `place.place.WRITE_ALARM` says."""
         return self._place.refused()
 
     def snapshot(self) -> ArchiveSnapshot:

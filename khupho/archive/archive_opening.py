@@ -11,17 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import khupho
 from khupho.archive.alarms import AlarmBoard
-from khupho.archive.books import Books
-from khupho.archive.catalog import CATALOG_NAME, open_reader
-from khupho.archive.catalog_queries import CatalogError, CatalogQueries, SegmentRow
-from khupho.archive.checkpoint import CHECKPOINTS_NAME, CheckpointError
-from khupho.archive.identity import WritingLock, boot_id
-from khupho.archive.journal_entries import Repaired, Started
-from khupho.archive.keeper_intake import Newest
-from khupho.archive.leaf_record import LeafDamagedError
-from khupho.archive.place import Place
-from khupho.archive.proof_log import LEAVES_NAME
-from khupho.archive.segment_reader import (
+from khupho.archive.catalog.catalog import CATALOG_NAME, open_reader
+from khupho.archive.catalog.queries import CatalogError, CatalogQueries, SegmentRow
+from khupho.archive.journal.entries import Repaired, Started
+from khupho.archive.keeper.books import Books
+from khupho.archive.keeper.intake import Newest
+from khupho.archive.place.identity import WritingLock, boot_id
+from khupho.archive.place.place import Place
+from khupho.archive.proof.checkpoint import CHECKPOINTS_NAME, CheckpointError
+from khupho.archive.proof.leaf_record import LeafDamagedError
+from khupho.archive.proof.log import LEAVES_NAME
+from khupho.archive.segments.reader import (
     SegmentError,
     fragments_from,
     open_segment,

@@ -1,4 +1,4 @@
-"""An archive to read from: beside a recorder, or while none runs. `export.ClipSource` among others.
+"""An archive to read from: beside a recorder, or while none runs. `clips.writing.ClipSource` among others.
 
 The catalog answers where it can; where it is missing, damaged or not whole, the directories do.
 """
@@ -10,27 +10,22 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from khupho.archive.catalog import CATALOG_NAME, open_reader
-from khupho.archive.catalog_queries import CatalogError, CatalogQueries
-from khupho.archive.checkpoint import origin_of, verifier_keys
-from khupho.archive.coverage import Coverage, SegmentSpan, cover
-from khupho.archive.directories import (
-    StreamDay,
-    days_of,
-    segments_of,
-    stream_directories,
-)
-from khupho.archive.hold_requests import waiting_requests, with_requests
-from khupho.archive.holds import Hold, HoldError
-from khupho.archive.identity import read_identity
-from khupho.archive.journal import numbers_of, read_journal
-from khupho.archive.journal_entries import HoldPlaced, HoldReleased, SegmentDeleted
-from khupho.archive.place import explain_disk_error
-from khupho.archive.prover import LogProver
-from khupho.archive.segment_names import parse_segment_path
-from khupho.archive.segment_reader import SegmentError, open_segment, read_segment
-from khupho.archive.signed_note import VerifierKey
-from khupho.archive.stored_segment import StoredSegment
+from khupho.archive.catalog.catalog import CATALOG_NAME, open_reader
+from khupho.archive.catalog.coverage import Coverage, SegmentSpan, cover
+from khupho.archive.catalog.queries import CatalogError, CatalogQueries
+from khupho.archive.clips.prover import LogProver
+from khupho.archive.journal.entries import HoldPlaced, HoldReleased, SegmentDeleted
+from khupho.archive.journal.hold_requests import waiting_requests, with_requests
+from khupho.archive.journal.journal import numbers_of, read_journal
+from khupho.archive.place.directories import StreamDay, days_of, segments_of, stream_directories
+from khupho.archive.place.identity import read_identity
+from khupho.archive.place.place import explain_disk_error
+from khupho.archive.place.segment_names import parse_segment_path
+from khupho.archive.proof.checkpoint import origin_of, verifier_keys
+from khupho.archive.proof.signed_note import VerifierKey
+from khupho.archive.retention.holds import Hold, HoldError
+from khupho.archive.segments.reader import SegmentError, open_segment, read_segment
+from khupho.archive.segments.stored_segment import StoredSegment
 from khupho.units import US_PER_DAY, US_PER_MS, format_utc
 
 _BEGINNING = "0000-00-00"

@@ -97,4 +97,4 @@ class SegmentClosed(NamedTuple):
 Event = SegmentOpened | FragmentCommitted | SegmentClosed
 Listener = Callable[[Event], None]
 """Called for every event, in order for each segment, on the loop's thread or, while the disk is slow, on the
-thread that writes then (`archive.spill`); must not block."""
+thread that writes then (`archive.place.spill`); must not block."""

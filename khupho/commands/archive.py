@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from khupho.archive.check import CheckReport, check_archive
-from khupho.archive.clip_verdict import ClipVerdict
-from khupho.archive.findings import INVARIANTS, Finding
-from khupho.archive.rebuild import rebuild_catalog
-from khupho.archive.signed_note import NoteError, VerifierKey
-from khupho.archive.stored_report import read_report
-from khupho.archive.verify_clip import verify_clip
+from khupho.archive.check.check import CheckReport, check_archive
+from khupho.archive.check.findings import INVARIANTS, Finding
+from khupho.archive.check.rebuild import rebuild_catalog
+from khupho.archive.clips.stored_report import read_report
+from khupho.archive.clips.verdict import ClipVerdict
+from khupho.archive.clips.verify import verify_clip
+from khupho.archive.proof.signed_note import NoteError, VerifierKey
 from khupho.commands.archive_footage import export, list_footage
 from khupho.commands.archive_holds import hold, holds, release
 from khupho.commands.archive_root import archive_root

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from khupho.archive.archive_reader import ArchiveReader
-from khupho.archive.coverage import Coverage, DayCoverage, by_day
-from khupho.archive.export import ClipRequest, ExportedClip, export_clip
+from khupho.archive.catalog.coverage import Coverage, DayCoverage, by_day
+from khupho.archive.clips.export import ClipRequest, ExportedClip, export_clip
 from khupho.clock import SystemClock
 from khupho.commands.archive_root import STREAMS, archive_root, find_camera
 from khupho.commands.moments import (

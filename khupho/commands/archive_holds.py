@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import click
 
 from khupho.archive.archive_reader import ArchiveReader
-from khupho.archive.hold_requests import leave_request
-from khupho.archive.holds import Hold, HoldError
-from khupho.archive.identity import is_being_written
-from khupho.archive.journal_entries import HoldPlaced, HoldReleased
+from khupho.archive.journal.entries import HoldPlaced, HoldReleased
+from khupho.archive.journal.hold_requests import leave_request
+from khupho.archive.place.identity import is_being_written
+from khupho.archive.retention.holds import Hold, HoldError
 from khupho.clock import SystemClock
 from khupho.commands.archive_root import STREAMS, archive_root, find_camera
 from khupho.commands.moments import find_zone, parse_moment, show_moment

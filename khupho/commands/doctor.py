@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from khupho.archive.kernel_clock import kernel_synchronised
+from khupho.archive.clock.kernel import kernel_synchronised
 from khupho.clock import SystemClock
 from khupho.commands import machine_checks
 from khupho.commands.machine_checks import Finding, Level

@@ -14,8 +14,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from khupho.archive.clock_trust import EARLIEST_DATE_UTC_US
-from khupho.archive.retention import DiskRoom
+from khupho.archive.clock.trust import EARLIEST_DATE_UTC_US
+from khupho.archive.retention.plan import DiskRoom
 from khupho.units import format_utc
 
 PYTHON_AT_LEAST = (3, 11)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from khupho.archive.identity import ArchiveIdentityError, read_identity
+from khupho.archive.place.identity import ArchiveIdentityError, read_identity
 from khupho.durable_file import replace_file
 from khupho.errors import Fault, KhuphoError
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from khupho.archive.archive import Archive
-from khupho.archive.catalog import CATALOG_NAME, open_reader
-from khupho.archive.day_minutes import Minute, minutes_between
-from khupho.archive.place import WRITE_ALARM
+from khupho.archive.catalog.catalog import CATALOG_NAME, open_reader
+from khupho.archive.catalog.day_minutes import Minute, minutes_between
+from khupho.archive.place.place import WRITE_ALARM
 from khupho.errors import Fault
 from khupho.recorder.http.status import ArchiveView
 from khupho.recorder.snapshot import Trouble

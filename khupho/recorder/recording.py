@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from khupho.archive.alarms import AlarmBoard
-from khupho.archive.retention import DaysPolicy
+from khupho.archive.retention.plan import DaysPolicy
 from khupho.errors import KhuphoError
 from khupho.recorder.camera_store import Camera, CameraStore
 from khupho.recorder.camera_url import redact

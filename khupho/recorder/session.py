@@ -45,7 +45,7 @@ _TICK_US = 2 * US_PER_S
 
 
 class Writer(Protocol):
-    """Where a track's samples go: `archive.segment_writer.StreamWriter`, or a probe's counter."""
+    """Where a track's samples go: `archive.segments.stream_writer.StreamWriter`, or a probe's counter."""
 
     def write(self, batch: SampleBatch, arrival: Arrival) -> None: ...
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import av
 
 from khupho.archive.events import CloseCause
-from khupho.archive.stored_segment import StoredFragment, StoredSegment
+from khupho.archive.segments.stored_segment import StoredFragment, StoredSegment
 from khupho.media import h264
 from khupho.media.fmp4 import Keys, fragment_header, init_segment, parse_fragment
 from khupho.media.formats import TrackFormat

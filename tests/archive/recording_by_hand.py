@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from khupho.archive.archive import Archive, ArchiveOptions
 from khupho.archive.events import CloseCause
-from khupho.archive.retention import DaysPolicy, DiskRoom
-from khupho.archive.segment_writer import StreamWriter
+from khupho.archive.retention.plan import DaysPolicy, DiskRoom
+from khupho.archive.segments.stream_writer import StreamWriter
 from khupho.clock import ManualClock
 from khupho.media import h264
 from khupho.media.formats import VideoFormat

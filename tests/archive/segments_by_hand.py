@@ -15,10 +15,10 @@ from khupho.archive.events import (
     SegmentClosed,
     SegmentOpened,
 )
-from khupho.archive.identity import create_archive
-from khupho.archive.place import DiskCalls, Place
-from khupho.archive.segment_reader import WalkedSegment, walk_segment
-from khupho.archive.segment_writer import StreamWriter
+from khupho.archive.place.identity import create_archive
+from khupho.archive.place.place import DiskCalls, Place
+from khupho.archive.segments.reader import WalkedSegment, walk_segment
+from khupho.archive.segments.stream_writer import StreamWriter
 from khupho.clock import ManualClock
 from khupho.media import g711, h264
 from khupho.media.formats import Codec, TrackFormat

@@ -11,7 +11,7 @@ from recording_by_hand import Recording
 
 from khupho.archive.archive_reader import ArchiveReader
 from khupho.archive.events import CloseCause
-from khupho.archive.hold_requests import REQUESTS_DIRECTORY
+from khupho.archive.journal.hold_requests import REQUESTS_DIRECTORY
 from khupho.cli import main
 from khupho.commands import archive_footage, archive_holds
 from khupho.units import US_PER_S

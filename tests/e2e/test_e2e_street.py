@@ -16,7 +16,7 @@ from players import expected_of
 from verdicts import PLAYERS, Verdicts, files_of
 
 from khupho.archive.events import CloseCause
-from khupho.archive.segment_reader import read_segment
+from khupho.archive.segments.reader import read_segment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

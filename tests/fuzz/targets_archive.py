@@ -12,28 +12,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from targets import target
 from targets_media import PPS_264, SPS_264
 
-from khupho.archive.checkpoint import CheckpointFile, read_checkpoints
+from khupho.archive.clips.stored_report import read_report
 from khupho.archive.events import CloseCause
-from khupho.archive.identity import read_identity, read_running
-from khupho.archive.journal import JOURNAL_NAME, Journal, read_journal
-from khupho.archive.journal_entries import BrokenEntry, GapSeen, decode_line, encode_line
-from khupho.archive.leaf_record import Leaf, LeafFlags, LeafKind, pack_leaf, unpack_leaf
-from khupho.archive.proof_bundle import ProofBundleError, bundle_root, make_bundle
-from khupho.archive.proof_log import LEAVES_NAME, ProofLog, ProofLogReader
-from khupho.archive.recovery import recover_segment
-from khupho.archive.segment_facts import (
-    FRAGMENT_FACTS_TYPE,
-    KEY_FIRST,
-    ClosingFacts,
-    SegmentFacts,
-    fragment_facts_payload,
-    sealed,
-    segment_facts_box,
-)
-from khupho.archive.segment_file import segment_end
-from khupho.archive.segment_names import parse_segment_path, segment_path
-from khupho.archive.segment_reader import walk_file
-from khupho.archive.signed_note import (
+from khupho.archive.journal.entries import BrokenEntry, GapSeen, decode_line, encode_line
+from khupho.archive.journal.journal import JOURNAL_NAME, Journal, read_journal
+from khupho.archive.place.identity import read_identity, read_running
+from khupho.archive.place.segment_names import parse_segment_path, segment_path
+from khupho.archive.proof.bundle import ProofBundleError, bundle_root, make_bundle
+from khupho.archive.proof.checkpoint import CheckpointFile, read_checkpoints
+from khupho.archive.proof.leaf_record import Leaf, LeafFlags, LeafKind, pack_leaf, unpack_leaf
+from khupho.archive.proof.log import LEAVES_NAME, ProofLog, ProofLogReader
+from khupho.archive.proof.signed_note import (
     Checkpoint,
     Signer,
     VerifierKey,
@@ -42,7 +31,18 @@ from khupho.archive.signed_note import (
     split_notes,
     verify_note,
 )
-from khupho.archive.stored_report import read_report
+from khupho.archive.segments.facts import (
+    FRAGMENT_FACTS_TYPE,
+    KEY_FIRST,
+    ClosingFacts,
+    SegmentFacts,
+    fragment_facts_payload,
+    sealed,
+    segment_facts_box,
+)
+from khupho.archive.segments.file import segment_end
+from khupho.archive.segments.reader import walk_file
+from khupho.archive.segments.recovery import recover_segment
 from khupho.errors import KhuphoError
 from khupho.media import h264
 from khupho.media.fmp4 import Keys, fragment_header, init_segment

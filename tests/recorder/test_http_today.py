@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from khupho.archive.day_minutes import Minute
+from khupho.archive.catalog.day_minutes import Minute
 from khupho.clock import ManualClock
 from khupho.recorder.http.status import LocalDay
 from khupho.recorder.http.today import LOOKED_AT_US, REFRESH_US, Today, runs_of

@@ -24,11 +24,11 @@ SAID_ON_THE_PAGE = [
     "recorder.source", "recorder.watchdog", "recorder.settings", "recorder.secrets",
     "wire.rtsp.client", "wire.rtsp.auth", "wire.rtsp.message", "wire.rtsp.sdp", "wire.rtsp.tracks",
     "wire.rtsp.url", "wire.rtsp.errors", "wire.rtp.framing", "wire.rtp.interleaved",
-    "archive.forecast", "archive.place", "archive.archive", "archive.keeper",
-    "archive.keeper_flush", "archive.keeper_retention", "archive.keeper_intake",
-    "archive.clock_trust", "archive.catalog", "archive.catalog_queries", "archive.journal",
-    "archive.proof_log", "archive.append_file", "archive.identity", "archive.books",
-    "archive.recovery", "archive.checkpoint",
+    "archive.retention.forecast", "archive.place.place", "archive.archive", "archive.keeper.keeper",
+    "archive.keeper.flush", "archive.keeper.retention", "archive.keeper.intake",
+    "archive.clock.trust", "archive.catalog.catalog", "archive.catalog.queries", "archive.journal.journal",
+    "archive.proof.log", "archive.place.append_file", "archive.place.identity", "archive.keeper.books",
+    "archive.segments.recovery", "archive.proof.checkpoint",
 ]  # fmt: skip
 """Modules whose errors become a stream's trouble or an alarm."""
 

@@ -18,8 +18,8 @@ from recorder_process import khupho, recorder
 from recorder_street import Street, street
 
 from khupho.archive.events import CloseCause
-from khupho.archive.segment_reader import read_segment
-from khupho.archive.stored_segment import StoredSegment
+from khupho.archive.segments.reader import read_segment
+from khupho.archive.segments.stored_segment import StoredSegment
 from khupho.recorder.camera_store import CameraStore, NewCamera
 from khupho.recorder.camera_url import part_url
 from khupho.recorder.secrets import load_sealer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from khupho.archive.alarms import AlarmBoard
-from khupho.archive.retention import DaysPolicy
+from khupho.archive.retention.plan import DaysPolicy
 from khupho.clock import ManualClock
 from khupho.recorder.camera_store import CameraStore, NewCamera
 from khupho.recorder.camera_url import part_url

@@ -13,8 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from khupho.archive.segment_reader import walk_segment
-from khupho.archive.stored_segment import StoredSegment
+from khupho.archive.segments.reader import walk_segment
+from khupho.archive.segments.stored_segment import StoredSegment
 from khupho.city.clip import Clip
 from khupho.city.truth import SessionTruth
 from khupho.media import h264

@@ -10,10 +10,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from khupho.archive.archive import Archive, ArchiveOptions
-from khupho.archive.check import check_archive
-from khupho.archive.identity import RUNNING_NAME
-from khupho.archive.retention import DiskRoom
-from khupho.archive.segment_reader import SegmentError, WalkedSegment, walk_segment
+from khupho.archive.check.check import check_archive
+from khupho.archive.place.identity import RUNNING_NAME
+from khupho.archive.retention.plan import DiskRoom
+from khupho.archive.segments.reader import SegmentError, WalkedSegment, walk_segment
 from khupho.clock import ManualClock
 from khupho.units import US_PER_MS, US_PER_S
 

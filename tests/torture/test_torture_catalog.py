@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from station import KHUPHO, Station, assert_clean, wait_until
 
-from khupho.archive.catalog import CATALOG_NAME
+from khupho.archive.catalog.catalog import CATALOG_NAME
 from khupho.city.city import CityPlan, camera_name
 from khupho.city.in_thread import CityThread, running_city
 

@@ -13,8 +13,8 @@ import pytest
 from ground_truth import Digests, compare, expected_of, recorded_in, stored_segments
 from station import Station, assert_clean, wait_until
 
-from khupho.archive.check import check_archive
-from khupho.archive.retention import DaysPolicy
+from khupho.archive.check.check import check_archive
+from khupho.archive.retention.plan import DaysPolicy
 from khupho.city.city import CityPlan, camera_name
 from khupho.city.in_thread import running_city
 from khupho.units import US_PER_DAY, US_PER_HOUR, US_PER_S, parse_utc

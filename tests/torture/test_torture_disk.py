@@ -11,7 +11,7 @@ from ground_truth import Comparison, Digests, compare, expected_of, recorded_in,
 from mounted_disk import MountedDisk, mounted_disk
 from station import Station, assert_clean, wait_until
 
-from khupho.archive.segment_reader import SegmentError, walk_segment
+from khupho.archive.segments.reader import SegmentError, walk_segment
 from khupho.city.city import CityPlan, camera_name
 from khupho.city.in_thread import CityThread, running_city
 

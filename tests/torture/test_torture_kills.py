@@ -12,9 +12,9 @@ import pytest
 from ground_truth import Digests, compare, expected_of, recorded_in
 from station import AppendOnly, Committed, Station, assert_clean
 
-from khupho.archive.leaf_record import RECORD_BYTES
-from khupho.archive.proof_log import LEAVES_NAME
-from khupho.archive.segment_reader import SegmentError, WalkedSegment, walk_segment
+from khupho.archive.proof.leaf_record import RECORD_BYTES
+from khupho.archive.proof.log import LEAVES_NAME
+from khupho.archive.segments.reader import SegmentError, WalkedSegment, walk_segment
 from khupho.city.city import CityPlan, camera_name
 from khupho.city.in_thread import CityThread, running_city
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from khupho.archive.day_minutes import Minute
+from khupho.archive.catalog.day_minutes import Minute
 from khupho.clock import Clock
 from khupho.errors import KhuphoError
 from khupho.recorder.http.status import DayMinutes, LocalDay

@@ -1,0 +1,1 @@
+"""A whole archive, held against its invariants, and its catalog made anew."""

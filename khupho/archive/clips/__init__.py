@@ -1,0 +1,1 @@
+"""Clips for people outside: cut, written, and proven."""

@@ -1,0 +1,1 @@
+"""What cannot be read from segments: lines that are never changed."""

@@ -1,0 +1,1 @@
+"""Where an archive lies: its directory and identity, its files' names, what its disk does."""

@@ -1,0 +1,1 @@
+"""The Merkle log over fragments and journal, and its signed checkpoints."""

@@ -1,0 +1,1 @@
+"""What footage is kept, and for how long: pure decisions."""
