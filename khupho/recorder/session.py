@@ -24,8 +24,9 @@ from khupho.wire.rtp.interleaved import InterleavedReader
 from khupho.wire.rtp.reception import Reception
 from khupho.wire.rtp.reports import TrackReports
 from khupho.wire.rtp.track_spec import TrackSpec
-from khupho.wire.rtsp.client import RtspClient, SetUpTrack
+from khupho.wire.rtsp.client import RtspClient
 from khupho.wire.rtsp.sdp import SessionDescription
+from khupho.wire.rtsp.track_setup import SetUpTrack
 
 SCRATCH_BYTES = 4 * 1024 * 1024
 QUIET_US = 750 * US_PER_MS

@@ -149,7 +149,7 @@ def read_connection(
     """Samples, RTSP bytes, and the error that ended it."""
     reader = InterleavedReader(specs, {channel + 1: channel for channel in specs})
     if not fast:
-        reader._fast = None
+        reader._quick = None
     scratch = memoryview(_SCRATCH)
     samples: list[tuple[object, ...]] = []
     replies = b""

@@ -38,7 +38,7 @@ def track_reader(spec: TrackSpec) -> TrackReader:
     return VideoReader(spec) if spec.kind == "video" else AudioReader(spec)
 
 
-def _fast_path(
+def _quick_path(
     tracks: Mapping[int, TrackReader], specs: Mapping[int, TrackSpec]
 ) -> QuickPath | None:
     """That of the first video track, for it has nearly all of the packets."""
@@ -52,7 +52,7 @@ class InterleavedReader:
     """Reads one connection. `feed` raises `RtspError` where nothing sensible can come any more."""
 
     __slots__ = (
-        "_fast", "_garbage_bytes", "_in_garbage", "_is_put_off", "_messages", "_resync", "_rtcp", "_tail",
+        "_garbage_bytes", "_in_garbage", "_is_put_off", "_messages", "_quick", "_resync", "_rtcp", "_tail",
         "_tracks", "garbage_total_bytes",
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ class InterleavedReader:
         self._tracks = {channel: track_reader(spec) for channel, spec in specs.items()}
         self._rtcp = {rtcp: rtp for rtcp, rtp in rtcp.items() if rtcp not in specs}
         self._resync = Resync({c: s.payload_types for c, s in specs.items()}, self._rtcp)
-        self._fast = _fast_path(self._tracks, specs)
+        self._quick = _quick_path(self._tracks, specs)
         self._tail = b""
         self._is_put_off = False
         """The tail is the beginning of a picture, put off until the rest of it is there."""
@@ -80,7 +80,7 @@ class InterleavedReader:
     def feed(self, scratch: memoryview, end: int) -> Feed:
         """Take apart `scratch[:end]`, which begins as `begin` left it."""
         feed = Feed()
-        self._take(scratch, end, feed, self._fast)
+        self._take(scratch, end, feed, self._quick)
         return self._handed(feed, is_over=False)
 
     def finish(self) -> Feed:
@@ -99,20 +99,20 @@ class InterleavedReader:
         """How many packets of an RTP channel were taken until now."""
         return self._tracks[channel].sequence.received
 
-    def _take(self, scratch: memoryview, end: int, feed: Feed, fast: QuickPath | None) -> None:
+    def _take(self, scratch: memoryview, end: int, feed: Feed, quick: QuickPath | None) -> None:
         position = 0
         self._is_put_off = False
         while position < end:
             if self._in_garbage:
                 following = self._garbage(scratch, position, end)
             else:
-                if fast is not None:
-                    following = fast.take(scratch, position, end)
+                if quick is not None:
+                    following = quick.take(scratch, position, end)
                     if following > position:
                         self._garbage_bytes = 0
                         position = following
-                    self._is_put_off = fast.puts_off
-                    if fast.puts_off or position >= end:
+                    self._is_put_off = quick.puts_off
+                    if quick.puts_off or position >= end:
                         break
                 following = self._next(scratch, position, end, feed)
             if following == MORE:

@@ -9,8 +9,8 @@ This file is Python that Cython compiles at installation, where there is a C com
 be imported, and `FastPath` does the work at several times the cost. The rules that keep any input within
 the buffer, though compiled code doesn't check each access:
 
-- Only `raw[position:following]` is read, and `position + 20 <= following <= end <= len(raw)` is checked
-  first for each packet.
+- Of a packet only what lies before `following <= end <= len(raw)` is read, and its first 20 bytes only after
+  `position + 20 <= end`.
 - Only `raw[written:following]` is written, and `written <= position` is checked first; what is written for a
   packet is always shorter than the packet.
 """

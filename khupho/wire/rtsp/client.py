@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from khupho.errors import KhuphoError
 from khupho.units import US_PER_S
@@ -23,16 +22,15 @@ from khupho.wire.rtsp.message import (
 )
 from khupho.wire.rtsp.refusals import (
     INVALID_RANGE,
-    NO_OTHER_ADDRESS,
     OTHER_PLAY_ADDRESS,
     refusal,
     silence,
 )
 from khupho.wire.rtsp.request import Request
-from khupho.wire.rtsp.sdp import MediaDescription, SessionDescription, parse_sdp
+from khupho.wire.rtsp.sdp import SessionDescription, parse_sdp
 from khupho.wire.rtsp.states import TRANSITIONS, State, Step
+from khupho.wire.rtsp.track_setup import MAX_ADDRESSES, SetUpTrack, TrackSetup
 from khupho.wire.rtsp.tracks import wanted_tracks
-from khupho.wire.rtsp.transport import TransportReply, agreed_transport, ask_interleaved, ask_udp
 from khupho.wire.rtsp.url import RtspUrl, base_url, control_urls, is_absolute, redirect_target
 
 ANSWER_PATIENCE_US = 10 * US_PER_S
@@ -43,22 +41,8 @@ KEEP_ALIVE_MOST_US = 25 * US_PER_S
 DEFAULT_SESSION_TIMEOUT_S = 60
 USER_AGENT = "KhuPho/0.1"
 _MAX_SIGN_INS = 3
-_MAX_ADDRESSES = 6
 _SESSION = re.compile(r"^\s*([^;\s]{1,256})\s*(?:;.*?timeout\s*=\s*\"?(\d{1,6}))?", re.I)
 _RANGE = ("Range", "npt=0.000-")
-
-
-@dataclass(slots=True)
-class SetUpTrack:
-    """One track that the device agreed to send."""
-
-    kind: str
-    """`video` or `audio`."""
-    media: MediaDescription
-    rtp_channel: int
-    """Interleaved channel, or over UDP the index of its pair of ports, doubled."""
-    rtcp_channel: int
-    reply: TransportReply
 
 
 class RtspClient:
@@ -78,14 +62,12 @@ class RtspClient:
         """`udp_ports`: pairs of local ports, one for each track; empty asks for interleaving."""
         self.url = url
         self.state = State.IDLE
-        self.tracks: list[SetUpTrack] = []
         self.description: SessionDescription | None = None
         self.server = ""
-        self.audio_note = ""
-        """Why audio is not to be had although it was asked for."""
         self.forgotten = False
         """The device says it knows the session no more. Whether that is so, media tells."""
         self._audio_wanted = audio
+        self._audio_note = ""
         self._udp_ports = tuple(udp_ports)
         self._authenticator = Authenticator(user, password, make_cnonce)
         self._reader = MessageReader()
@@ -95,12 +77,9 @@ class RtspClient:
         self._half: tuple[Reply, bytes] | None = None
         """The answer to DESCRIBE while the body that it didn't announce comes in."""
         self._deadline_us = 0
-        self._bases: tuple[str, ...] = (str(url),)
         self._aggregates = [str(url)]
         """Addresses of the whole session, likeliest first."""
-        self._wanted: list[tuple[str, MediaDescription]] = []
-        self._controls: list[str] = []
-        self._first_refusal: Reply | None = None
+        self._setup = TrackSetup((), (), ())
         self._offered_session = ""
         self._session_id = ""
         self._timeout_s = DEFAULT_SESSION_TIMEOUT_S
@@ -111,6 +90,16 @@ class RtspClient:
     def sign_in(self) -> str:
         """How the device asks for the password, for people; empty if it doesn't."""
         return self._authenticator.scheme
+
+    @property
+    def tracks(self) -> list[SetUpTrack]:
+        """What the device agreed to send, the picture first."""
+        return self._setup.tracks
+
+    @property
+    def audio_note(self) -> str:
+        """Why audio is not to be had although it was asked for; else empty."""
+        return self._audio_note or self._setup.audio_note
 
     # What the caller does
 
@@ -289,57 +278,35 @@ class RtspClient:
         asked = str(self.url)
         try:
             self.description = parse_sdp(body)
-            self._wanted, self.audio_note = wanted_tracks(
-                self.description, audio=self._audio_wanted
-            )
+            wanted, self._audio_note = wanted_tracks(self.description, audio=self._audio_wanted)
         except KhuphoError as error:
             raise self._failed(error) from None
         control = self.description.control
         base = base_url(asked, headers.get("content-base"), headers.get("content-location"))
-        self._aggregates = list(control_urls(base, control, asked))[:_MAX_ADDRESSES]
+        self._aggregates = list(control_urls(base, control, asked))[:MAX_ADDRESSES]
         # A session's own absolute address is what most clients append the tracks' controls to.
         bases = (self._aggregates[0], base) if is_absolute(control) else (base, self._aggregates[0])
-        self._bases = (*bases, asked)
+        self._setup = TrackSetup(wanted, (*bases, asked), self._udp_ports)
         match = _SESSION.match(headers.get("session"))
         self._offered_session = match[1] if match else ""
         self._move(Step.ANSWERED)
-        self._set_up_next(now_us)
-
-    def _set_up_next(self, now_us: int) -> None:
-        _kind, media = self._wanted[0]
-        base, *others = self._bases
-        self._controls = list(control_urls(base, media.control, *others))[:_MAX_ADDRESSES]
-        self._first_refusal = None
-        self._ask_set_up(now_us)
-
-    def _ask_set_up(self, now_us: int) -> None:
-        channel = 2 * len(self.tracks)
-        if self._udp_ports:
-            transport = ask_udp(*self._udp_ports[len(self.tracks)])
-        else:
-            transport = ask_interleaved(channel)
-        self._ask(Request("SETUP", self._controls[0], [("Transport", transport)]), now_us)
+        self._ask(self._setup.request(), now_us)
 
     def _setup_answered(self, reply: Reply, now_us: int) -> None:
-        url = self._controls.pop(0)
-        accepted = 200 <= reply.status < 300
-        if reply.status >= 400 and reply.status not in NO_OTHER_ADDRESS and self._controls:
-            self._first_refusal = self._first_refusal or reply
-            self._ask_set_up(now_us)
-            return
-        kind, media = self._wanted.pop(0)
-        if kind == "audio" and not accepted:
-            self.audio_note = f"the camera refuses its sound (status {reply.status})"
-        else:
-            self._check(reply if accepted else self._first_refusal or reply, "SETUP")
+        if 200 <= reply.status < 300:
             self._take_session(reply)
-            self.tracks.append(self._track(kind, media, reply))
-        if self._wanted:
+        try:
+            refused = self._setup.answered(reply)
+        except TransportRefused as error:
+            raise self._failed(error) from None
+        if refused is not None:
+            self._check(refused, "SETUP")
+        if not self._setup.is_complete:
             self._move(Step.ANOTHER_TRACK)
-            self._set_up_next(now_us)
+            self._ask(self._setup.request(), now_us)
             return
-        if len(self.tracks) == 1 and url not in self._aggregates:
-            self._aggregates.append(url)
+        if len(self.tracks) == 1 and self.tracks[0].url not in self._aggregates:
+            self._aggregates.append(self.tracks[0].url)
         self._move(Step.ANSWERED)
         self._reader.keep_frames = not self._udp_ports
         self._ask(Request("PLAY", self._aggregates[0], [_RANGE]), now_us)
@@ -351,20 +318,6 @@ class RtspClient:
         self._session_id = match[1] if match else self._offered_session
         if match and match[2] and int(match[2]) > 0:
             self._timeout_s = int(match[2])
-
-    def _track(self, kind: str, media: MediaDescription, reply: Reply) -> SetUpTrack:
-        try:
-            transport = agreed_transport(
-                reply.headers.get("transport"), over_udp=bool(self._udp_ports)
-            )
-        except TransportRefused as error:
-            raise self._failed(error) from None
-        asked = 2 * len(self.tracks)
-        channels = (asked, asked + 1)
-        taken = {t.rtp_channel for t in self.tracks} | {t.rtcp_channel for t in self.tracks}
-        if transport.interleaved and not self._udp_ports and not taken & set(transport.interleaved):
-            channels = transport.interleaved  # quirk 14
-        return SetUpTrack(kind, media, *channels, transport)
 
     def _play_answered(self, request: Request, reply: Reply, now_us: int) -> None:
         if reply.status == INVALID_RANGE and request.headers:

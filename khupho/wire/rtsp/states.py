@@ -25,7 +25,7 @@ class Step(Enum):
     ANSWERED = "answered"
     """The awaited answer came and satisfies."""
     ANOTHER_TRACK = "another track"
-    """A track is set up, and one more is wanted."""
+    """One more SETUP is needed: for another track, or for the same one at another address."""
     LEAVING = "leaving"
     """We end it."""
     FAILED = "failed"

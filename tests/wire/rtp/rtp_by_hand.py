@@ -199,11 +199,11 @@ def new_reader(
         if isinstance(track, VideoReader):
             track.units.probes_left = probes
     if not fast:
-        reader._fast = None
-    elif maker is not None and reader._fast is not None:
+        reader._quick = None
+    elif maker is not None and reader._quick is not None:
         video = reader._tracks[0]
         assert isinstance(video, VideoReader)
-        reader._fast = maker(video, video.units, specs[0].codec, 0)
+        reader._quick = maker(video, video.units, specs[0].codec, 0)
     return reader
 
 

@@ -288,7 +288,7 @@ def test_positions_outside_of_the_buffer_are_refused(maker: Maker, begin: int) -
     reader = new_reader(maker=maker)
     scratch = memoryview(bytearray(data))
     reader.feed(scratch, len(data) - 60)
-    path = reader._fast
+    path = reader._quick
     assert path is not None
     assert path.take(scratch[: len(data) - 4], 0, len(data)) == 0
     assert path.take(memoryview(data), 0, len(data)) == 0
