@@ -15,6 +15,8 @@ from pathlib import Path
 
 import av
 
+_BETWEEN_STARTS_S = 0.05
+"""Opening a stream costs much more than recording it: all at once they would be late for their pictures."""
 _FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
@@ -51,6 +53,7 @@ def main() -> None:
     ]
     for thread in threads:
         thread.start()
+        stopped.wait(_BETWEEN_STARTS_S)
     for thread in threads:
         thread.join()
 

@@ -21,8 +21,7 @@ from recording_sides import Side, stop
 _START_PATIENCE_S = 90.0
 _POLL_S = 0.2
 _START_S = 6.0
-_START_PER_CAMERA_S = 0.01
-"""So long all cameras record on average, at the most, before the warm-up begins."""
+"""So long cameras record on average before the warm-up begins, besides `Side.start_per_camera_s`."""
 _LOOKED_AT = 8
 _LEAST_BYTES = 0.9
 """A camera's files must hold this part of what its video has in the measured time."""
@@ -101,7 +100,7 @@ def run_side(
     side: Side, city: RunningCity, count: int, window: Window, cores: frozenset[int]
 ) -> RunResult:
     """Measure one recorder with so many cameras. Raises `RunError` if it doesn't get going."""
-    recorded_s = window.seconds + window.warm_up + _START_S + _START_PER_CAMERA_S * count
+    recorded_s = window.seconds + window.warm_up + _START_S + side.start_per_camera_s * count
     filled_bytes = int(count * window.bytes_per_s * recorded_s) if window.is_memory_used else 0
     with scratch_directory() as root, ballast(root, filled_bytes):
         directory = root / side.name

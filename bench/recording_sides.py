@@ -18,6 +18,9 @@ from process_cost import pinned
 from recorded_frames import Recorded, in_interleaved, in_mp4
 
 _STOP_PATIENCE_S = 60.0
+_BETWEEN_STARTS_S = 0.1
+"""An ffmpeg that starts costs much more than one that records: all at once they would be late for their
+pictures."""
 _BENCH = Path(__file__).parent
 
 
@@ -31,6 +34,8 @@ class Side(Protocol):
 
     name: str
     what: str
+    start_per_camera_s: float
+    """For each camera, so long all of them record on average, at the most, while it starts."""
 
     def start(
         self, city: RunningCity, count: int, directory: Path, cores: frozenset[int]
@@ -70,6 +75,7 @@ class FloorSide:
     def __init__(self, mark_bytes: int, *, hashes: bool = False) -> None:
         self.name = "hashed" if hashes else "floor"
         self.what = "receive, SHA-256, write" if hashes else "receive and write, nothing parsed"
+        self.start_per_camera_s = 0.01
         self._mark_bytes = mark_bytes
         self._hashes = hashes
 
@@ -98,6 +104,7 @@ class FfmpegSide:
 
     name = "ffmpeg"
     what = "ffmpeg -c copy -f segment, a process a camera"
+    start_per_camera_s = _BETWEEN_STARTS_S / 2
 
     def start(
         self, city: RunningCity, count: int, directory: Path, cores: frozenset[int]
@@ -117,6 +124,7 @@ class FfmpegSide:
                     pinned(cores, command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
             )
+            time.sleep(_BETWEEN_STARTS_S)
         return processes
 
     def files(self, directory: Path, number: int) -> Sequence[Path]:
@@ -134,6 +142,7 @@ class PyAvSide:
 
     name = "pyav"
     what = "PyAV demux and mux, a thread a camera"
+    start_per_camera_s = 0.025
 
     def start(
         self, city: RunningCity, count: int, directory: Path, cores: frozenset[int]
@@ -159,6 +168,7 @@ class KhuphoSide:
 
     name = "khupho"
     what = "khupho recorder"
+    start_per_camera_s = 0.01
 
     def start(
         self, city: RunningCity, count: int, directory: Path, cores: frozenset[int]
