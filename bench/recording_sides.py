@@ -18,7 +18,7 @@ from process_cost import pinned
 from recorded_frames import Recorded, in_interleaved, in_mp4
 
 _STOP_PATIENCE_S = 60.0
-_BETWEEN_STARTS_S = 0.1
+_BETWEEN_STARTS_S = 0.2
 """An ffmpeg that starts costs much more than one that records: all at once they would be late for their
 pictures."""
 _BENCH = Path(__file__).parent
