@@ -257,6 +257,16 @@ def test_sound_that_cannot_be_recorded_leaves_the_picture() -> None:
     assert "404" in client.audio_note
 
 
+@pytest.mark.quirk(48)
+def test_after_refused_sound_it_is_the_picture_that_is_played_by_its_own_address() -> None:
+    device = Device(PLAY=["459 Aggregate Operation Not Allowed", "200 OK"])
+    device.answers["SETUP"].append("404 Not Found")
+    client = new_client(audio=True)
+    run(client, device)
+    assert client.state is State.PLAYING
+    assert device.last("PLAY").startswith(f"PLAY {client.tracks[0].url} ")
+
+
 def test_udp_asks_for_the_given_ports() -> None:
     device = Device(
         SETUP=[
