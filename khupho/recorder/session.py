@@ -30,7 +30,7 @@ from khupho.wire.rtsp.track_setup import SetUpTrack
 
 SCRATCH_BYTES = 4 * 1024 * 1024
 QUIET_US = 750 * US_PER_MS
-"""A socket that wasn't read for so long is read by the sweep, which comes up to 50 ms later."""
+"""A socket that wasn't read for so long is read by the sweep, which comes up to 100 ms later."""
 REPORT_INTERVAL_US = 5 * US_PER_S
 """Some cameras end a session without a receiver report every few seconds (quirk 24)."""
 _GATHERED_MS = 1_500

@@ -1,9 +1,10 @@
 """The keeper: one thread that makes what the writers append durable, known, proven, and in time deleted.
 
-The loop never waits for it. It is woken a few times a second, takes the events that have gathered, and every
-flush interval brings all to the disk in the order that `keeper.books` tells. Whatever fails is an alarm and
-is tried again; a bug in one part doesn't stop the others. `beat_mono_us` is when it last got something
-done: the loop sees by it that the disk doesn't answer, even while this thread hangs in a system call.
+The loop never waits for it. It wakes once a second, or more often with long work at hand, takes the events
+that have gathered, and every flush interval brings all to the disk in the order that `keeper.books` tells.
+Whatever fails is an alarm and is tried again; a bug in one part doesn't stop the others. `beat_mono_us` is
+when it last got something done: the loop sees by it that the disk doesn't answer, even while this thread
+hangs in a system call.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from khupho.clock import Clock
 from khupho.errors import KhuphoError
 from khupho.units import US_PER_MINUTE, US_PER_MS, US_PER_S
 
-ROUND_S = 0.25
+ROUND_S = 1.0
+BUSY_ROUND_S = 0.25
+"""Between rounds while there is long work to go on with."""
 SILENCE_US = 20 * US_PER_S
 """Without a sign of life for so long, the disk doesn't answer."""
 _EVENTS_A_ROUND = 20_000
@@ -132,9 +135,13 @@ class Keeper:
         return self.ended_well
 
     def _run(self) -> None:
-        while not self._stopping.wait(ROUND_S):
+        while not self._stopping.wait(BUSY_ROUND_S if self._has_work else ROUND_S):
             self.round()
         self.finish()
+
+    @property
+    def _has_work(self) -> bool:
+        return self._taking_in is not None or self._deleting is not None
 
     @property
     def silent_us(self) -> int:
