@@ -15,6 +15,7 @@ from khupho.archive.archive_opening import note_start, open_books, remember_ends
 from khupho.archive.clock.kernel import kernel_synchronised
 from khupho.archive.clock.trust import ClockFact, FootageClock
 from khupho.archive.events import Arrival
+from khupho.archive.following import Following
 from khupho.archive.keeper.books import Books
 from khupho.archive.keeper.event_queue import MAX_EVENTS, EventQueue
 from khupho.archive.keeper.intake import newest_segments
@@ -87,10 +88,11 @@ class Archive:
         """For `open`."""
         self.alarms: AlarmBoard = alarms
         self.clock = footage_clock
+        self.following = Following(queue)
+        """Where live viewers learn what is appended."""
         self._lock = lock
         self._place = place
         self._books = books
-        self._queue = queue
         self._keeper = keeper
 
     @classmethod
@@ -142,7 +144,7 @@ class Archive:
 
     def writer(self, camera: str, stream: str) -> StreamWriter:
         """Where a stream's samples go: one for each session."""
-        return StreamWriter(self._place, camera, stream, self._queue)
+        return StreamWriter(self._place, camera, stream, self.following)
 
     def arrival(self) -> Arrival:
         """Now, as footage is dated."""

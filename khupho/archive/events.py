@@ -55,6 +55,12 @@ class Segment:
     file: int = -1
     """Descriptor for the keeper's fdatasync; -1 once closed. The keeper duplicates it when it takes
     `SegmentOpened`."""
+    head_bytes: int = 0
+    """Of all before the first fragment."""
+    written_bytes: int = 0
+    """Up to the end of the newest whole fragment."""
+    newest_key_offset: int = -1
+    """Of the newest fragment that begins with a key frame; -1 before the first."""
     beginning_sha256: bytes = b""
     """Of all before the first fragment: `ftyp`, `moov` and the segment facts. In each fragment's leaf."""
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from khupho.clock import Clock
 from khupho.recorder.logs import StreamLog
-from khupho.recorder.snapshot import EngineSnapshot, Trouble
+from khupho.recorder.snapshot import EngineSnapshot, StreamSnapshot, Trouble
 from khupho.recorder.source import LiveSession, Source, SourceConfig
 from khupho.units import US_PER_MS, US_PER_S
 
@@ -33,9 +33,15 @@ logger = logging.getLogger("khupho.recorder.engine")
 class SweptSession(LiveSession, Protocol):
     """A live session as the sweep sees it."""
 
+    config: SourceConfig
+
     def sweep(self, mono_us: int) -> int:
         """Read if the socket stayed quiet, and run whatever timer is due. Returns when the next
         sweep is due at the latest."""
+        ...
+
+    def watch(self, is_watched: bool) -> None:
+        """Somebody watches, or nobody any longer."""
         ...
 
 
@@ -66,6 +72,7 @@ class Engine:
         self._due: list[tuple[int, int, SweptSession]] = []
         """A heap: when each session's next sweep is due. Ended ones leave it then."""
         self._opened = 0
+        self._watched: set[tuple[str, str]] = set()
         self._started_utc_us = clock.utc_us()
         self._sweeper: asyncio.Task[None] | None = None
         self._check_us = 0
@@ -99,6 +106,8 @@ class Engine:
     async def _open(self, config: SourceConfig) -> SweptSession:
         session = await self._opener(config)
         self._live.add(session)
+        if config.key in self._watched:
+            session.watch(True)
         self._opened += 1
         heappush(self._due, (0, self._opened, session))
         session.ended.add_done_callback(lambda _ended: self._live.discard(session))
@@ -147,6 +156,22 @@ class Engine:
         except Exception:
             # A bug met at one camera: without the clockwork all others would fall silent with it.
             logger.exception("A sweep failed", extra={"cause": "sweep"})
+
+    def watch(self, camera: str, stream: str, is_watched: bool) -> None:
+        """Somebody watches a stream, or nobody any longer: holds for its next sessions too."""
+        key = camera, stream
+        if is_watched:
+            self._watched.add(key)
+        else:
+            self._watched.discard(key)
+        for session in self._live:
+            if session.config.key == key:
+                session.watch(is_watched)
+
+    def stream(self, camera: str, stream: str) -> StreamSnapshot | None:
+        """How one stream stands; None where there is none."""
+        source = self._sources.get((camera, stream))
+        return source.snapshot() if source is not None else None
 
     def snapshot(self) -> EngineSnapshot:
         """How every stream stands at this moment."""

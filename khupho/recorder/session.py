@@ -255,6 +255,15 @@ class Session:
         self.measures.drift_us = video.drift_us
         self.measures.drift_ppm = video.drift_ppm
 
+    def watch(self, is_watched: bool) -> None:
+        """While somebody watches, packets are read as they come; what has come is read at once."""
+        self.live = is_watched
+        if self.ended.done():
+            return
+        self._set_mark()
+        if is_watched:
+            self._readable()
+
     # Timers
 
     def sweep(self, mono_us: int) -> int:

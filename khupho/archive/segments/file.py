@@ -87,6 +87,7 @@ class SegmentFile:
         """
         self._head = head
         self.segment.beginning_sha256 = sha256(head).digest()
+        self.segment.head_bytes = len(head)
         if not self._spilled(self._open, 0):
             self._open()
 
@@ -164,7 +165,7 @@ class SegmentFile:
             place.write_all(segment.file, [header, *pieces], size)
         took_us = place.mono_us() - began_us
         offset = self.size_bytes
-        self.size_bytes = offset + size
+        self.size_bytes = segment.written_bytes = offset + size
         self.end_utc_us = start_utc_us + duration_us
         self._fragments += 1
         self._frames += frames
@@ -173,6 +174,7 @@ class SegmentFile:
         self._payload_bytes += data_bytes
         if key_time >= 0:
             self._keys.extend((key_time, offset + PRFT_BYTES))
+            segment.newest_key_offset = offset
         self._listener(
             _new_event(
                 FragmentCommitted,

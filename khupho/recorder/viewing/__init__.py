@@ -1,0 +1,1 @@
+"""Footage as viewers take it: live, playback, stills, clips. No HTTP in it."""
