@@ -86,7 +86,7 @@ class ArchiveReader:
         ]
         # A segment ends before the next one begins, so names tell enough; its day is its start's.
         starts = [_start_us(path) for path in paths]
-        ends = [*starts[1:], 1 << 62]
+        ends = [*starts, 1 << 62][1:]
         return [
             path
             for path, start_us, end_us in zip(paths, starts, ends, strict=True)

@@ -59,6 +59,8 @@ def record(
     def announce(ready: Ready) -> None:
         if as_json:
             line = {"ready": True, "url": ready.url, "pid": os.getpid()}
+            if ready.set_up_url:
+                line["set_up_url"] = ready.set_up_url
             click.echo(json.dumps(line))
         else:
             click.echo(first_steps(ready, data))
@@ -76,6 +78,7 @@ def first_steps(ready: Ready, data: Path) -> str:
     lines = [
         "",
         f"  Page      {ready.url}",
+        *([f"  Set-up    {ready.set_up_url}"] if ready.set_up_url else []),
         f"  Footage   {ready.archive}",
         f"  Cameras   {ready.cameras or 'none yet'}",
         "",

@@ -20,12 +20,21 @@ from pathlib import Path
 from khupho.archive.archive import Archive
 from khupho.clock import Clock, SystemClock
 from khupho.errors import Fault, KhuphoError
+from khupho.recorder.accounts.accounts import Accounts
 from khupho.recorder.camera_store import CameraStore
 from khupho.recorder.engine import Engine
-from khupho.recorder.http.pages import make_pages
+from khupho.recorder.http.account_routes import account_routes
+from khupho.recorder.http.application import make_application
+from khupho.recorder.http.camera_routes import camera_routes
+from khupho.recorder.http.door import Door
+from khupho.recorder.http.footage_routes import Footage, footage_routes
+from khupho.recorder.http.guard import Application
+from khupho.recorder.http.live_routes import StateMessage, live_routes
+from khupho.recorder.http.pages import page_routes
 from khupho.recorder.http.server import PageServer, listen
 from khupho.recorder.http.status import StatusMaker, StatusView
 from khupho.recorder.http.today import Today
+from khupho.recorder.http.web_routes import web_routes
 from khupho.recorder.http.words import load_vietnamese
 from khupho.recorder.known_archives import expect_archive, remember_archive
 from khupho.recorder.log_setup import LogFormat, install_logging
@@ -37,6 +46,9 @@ from khupho.recorder.session import SessionOpener
 from khupho.recorder.settings import Settings, load_settings
 from khupho.recorder.stills import Stills
 from khupho.recorder.stopping import Stopping
+from khupho.recorder.viewing.library import Library
+from khupho.recorder.viewing.live import LiveHub
+from khupho.recorder.viewing.moments import MomentStills
 
 ARCHIVE_PATIENCE_S = 6.0
 _HOUSEKEEPING_S = 1.0
@@ -62,6 +74,8 @@ class Ready:
     url: str
     archive: Path
     cameras: int
+    set_up_url: str = ""
+    """With a one-time code; empty once there is an owner."""
 
 
 def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
@@ -76,6 +90,11 @@ def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
     key = load_signing_key(options.data)
     sock = listen(options.host, options.port)
     try:
+        accounts = Accounts.open(options.data, clock)
+    except BaseException:
+        sock.close()
+        raise
+    try:
         expect_archive(options.data, root)
         make_root(root)
         archive = Archive.open(
@@ -86,16 +105,19 @@ def run(options: RecorderOptions, announce: Callable[[Ready], None]) -> bool:
             free_space_percent=settings.free_space_percent,
         )
     except BaseException:
+        accounts.close()
         sock.close()
         raise
     try:
         remember_archive(options.data, root, archive.archive_id)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            recorder = Recorder(options, clock, store, settings, archive, root, sock)
+            recorder = Recorder(options, clock, store, settings, archive, root, sock, accounts)
             return runner.run(recorder.run(announce))
     except BaseException:
         archive.close(ARCHIVE_PATIENCE_S)
         raise
+    finally:
+        accounts.close()
 
 
 class Recorder:
@@ -110,7 +132,9 @@ class Recorder:
         archive: Archive,
         root: Path,
         sock: socket.socket,
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._archive = archive
         self._root = root
         self._notice = ServiceNotice(os.environ, os.getpid())
@@ -121,9 +145,12 @@ class Recorder:
         self._today = Today(self._page_archive, clock)
         self._sock = sock
         self._stills: Stills | None = None
+        self._library = Library(root, clock)
+        self._moments: MomentStills | None = None
         self._clock = clock
+        self._vietnamese = load_vietnamese()
         self._status = StatusMaker(
-            version("khupho"), str(options.data.absolute()), load_vietnamese()
+            version("khupho"), str(options.data.absolute()), self._vietnamese
         )
 
     def status(self) -> StatusView:
@@ -144,7 +171,8 @@ class Recorder:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._recording.reload_soon)
         self._stills = Stills(self._root, self._clock)
-        server = PageServer(make_pages(self.status, self._stills, self._has_camera), self._sock)
+        self._moments = MomentStills(self._library, self._stills)
+        server = PageServer(self._application(self._stills, self._moments), self._sock)
         await self._engine.start()
         await self._recording.apply()
         tasks = [
@@ -162,9 +190,46 @@ class Recorder:
         gc.set_threshold(20_000, 20, 20)
         self._notice.say("READY=1")
         tasks.append(loop.create_task(self._keep_house(self._stills), name="housekeeping"))
-        announce(Ready(server.url, self._root, len(self._recording.cameras)))
+        cameras = len(self._recording.cameras)
+        announce(Ready(server.url, self._root, cameras, self._set_up_url(server)))
         await stopping.wait()
         return await self._end(server, tasks)
+
+    def _application(self, stills: Stills, moments: MomentStills) -> Application:
+        door = Door(self._accounts, self._has_camera, self._sock.getsockname()[1])
+        hub = LiveHub(self._archive.following, self._engine.watch)
+        footage = Footage(door, self._library, moments, self._clock.utc_us)
+        return make_application(
+            door,
+            [
+                *web_routes(),
+                *page_routes(self.status, stills),
+                *account_routes(door, self._clock),
+                *camera_routes(door, lambda: self._recording.cameras),
+                *live_routes(door, hub, self._stream_state),
+                *footage_routes(footage),
+            ],
+            version=version("khupho"),
+        )
+
+    def _set_up_url(self, server: PageServer) -> str:
+        if self._accounts.is_set_up:
+            return ""
+        return f"{server.address}/app/#/set-up?code={self._accounts.new_setup_code()}"
+
+    def _stream_state(self, camera: str, stream: str) -> StateMessage:
+        """For who waits for a picture."""
+        found = self._engine.stream(camera, stream)
+        if found is None:
+            return StateMessage("off")
+        trouble = found.trouble
+        if trouble is None:
+            return StateMessage(found.phase.value)
+        return StateMessage(
+            found.phase.value,
+            self._vietnamese.words(trouble.what),
+            self._vietnamese.words(trouble.advice),
+        )
 
     async def _serve(self, server: PageServer) -> None:
         """The page; recording goes on without it."""
@@ -206,8 +271,10 @@ class Recorder:
         server.stop()
         await self._engine.stop()
         self._today.close()
-        if self._stills is not None:
-            await self._stills.close()
+        for stills in (self._stills, self._moments):
+            if stills is not None:
+                await stills.close()
+        await asyncio.to_thread(self._library.close)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await asyncio.gather(follow, housekeeping, page, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from khupho.errors import KhuphoError
 from khupho.media.boxes import BoxError, box_at
 from khupho.media.formats import VideoFormat
 from khupho.media.fragment_reader import FragmentHeader, read_fragment
-from khupho.media.init_segment import MAX_INIT_BYTES, parse_init
+from khupho.media.init_segment import MAX_INIT_BYTES, InitSegment, parse_init
 from khupho.units import MEDIA_CLOCK_HZ, US_PER_S, ntp_to_utc_us
 
 MAX_PICTURE_BYTES = 16 << 20
@@ -39,16 +40,25 @@ class KeyFrame:
         return b"".join(b"\0\0\0\1" + part for part in parts)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """Where a key frame lies in its segment."""
+
+    taken_utc_us: int
+    offset: int
+    size_bytes: int
+
+
 @dataclass(slots=True)
 class _Walk:
     """How far a segment was read."""
 
     path: Path
+    init: InitSegment
     format: VideoFormat
-    timescale: int
     offset: int
-    key: tuple[int, FragmentHeader, int] | None = None
-    """Fragment's offset, its header, index of its last key sample."""
+    key: KeyPlace | None = None
+    """Where its last key frame lies."""
 
 
 class NewestPictures:
@@ -101,42 +111,66 @@ def _begin(path: Path, handle: int) -> _Walk | None:
     init = parse_init(os.pread(handle, MAX_INIT_BYTES, 0))
     if not isinstance(init.format, VideoFormat):
         return None
-    return _Walk(path, init.format, init.timescale, init.size_bytes)
+    return _Walk(path, init, init.format, init.size_bytes)
 
 
 def _walk_on(walk: _Walk, handle: int) -> None:
     """Read the headers that have been written since."""
-    end = os.fstat(handle).st_size
-    while walk.offset < end:
-        head = os.pread(handle, 16, walk.offset)
-        try:
-            found = box_at(head, walk.offset, end)
-            if found.type != b"prft":
-                if found.type not in (b"uuid", b"mfra"):
-                    return
-                walk.offset = found.end
-                continue
-            header = read_fragment(
-                lambda offset, size: os.pread(handle, size, offset), walk.offset, end
-            )
-        except BoxError:
-            return  # its rest is being written, or it was cut off there
-        keys = [index for index, is_key in enumerate(header.is_key) if is_key]
-        if keys:
-            walk.key = walk.offset, header, keys[-1]
-        walk.offset += header.size_bytes
+    for offset, header in headers_from(handle, walk.offset):
+        for place in keys_in(walk.init, offset, header):
+            walk.key = place
+        walk.offset = offset + header.size_bytes
 
 
 def _read(walk: _Walk, handle: int) -> KeyFrame | None:
     if walk.key is None:
         return None
-    offset, header, index = walk.key
-    size = header.sizes[index]
-    if size > MAX_PICTURE_BYTES:
+    data = read_picture(handle, walk.key)
+    return KeyFrame(walk.format, walk.key.taken_utc_us, data) if data is not None else None
+
+
+def headers_from(handle: int, offset: int) -> Iterator[tuple[int, FragmentHeader]]:
+    """The whole fragments from a byte of an open segment on, each with its offset.
+
+    `offset` is where `ftyp moov` end, or where a fragment begins. Boxes of the archive's own are passed
+    over. Ends where the segment does, as far as it is written and not damaged. Raises `OSError`.
+    """
+    end = os.fstat(handle).st_size
+    while offset < end:
+        try:
+            found = box_at(os.pread(handle, 16, offset), offset, end)
+            if found.type != b"prft":
+                if found.type not in (b"uuid", b"mfra"):
+                    return
+                offset = found.end
+                continue
+            header = read_fragment(lambda at, size: os.pread(handle, size, at), offset, end)
+        except BoxError:
+            return  # its rest is being written, or it was cut off there
+        yield offset, header
+        offset += header.size_bytes
+
+
+def keys_in(init: InitSegment, offset: int, header: FragmentHeader) -> Iterator[KeyPlace]:
+    """The key frames of the fragment at `offset`, in decoding order."""
+    for index, is_key in enumerate(header.is_key):
+        if is_key:
+            shift = header.ctts[index] - init.edit_media_time_90k if header.ctts else 0
+            time = header.base_decode_time_90k + sum(header.durations[:index]) + shift
+            at = offset + header.data_offset + sum(header.sizes[:index])
+            yield KeyPlace(utc_us_of(init, header, time), at, header.sizes[index])
+
+
+def utc_us_of(init: InitSegment, header: FragmentHeader, time: int) -> int:
+    """The moment of a media time on the presentation's line, as the fragment's `prft` tells."""
+    ticks = time - header.prft_media_time_90k
+    return ntp_to_utc_us(header.ntp_64) + ticks * US_PER_S // (init.timescale or MEDIA_CLOCK_HZ)
+
+
+def read_picture(handle: int, place: KeyPlace) -> bytes | None:
+    """A key frame's bytes; None where they are too many to be a picture, or not all there. Raises
+    `OSError`."""
+    if place.size_bytes > MAX_PICTURE_BYTES:
         return None
-    data = os.pread(handle, size, offset + header.data_offset + sum(header.sizes[:index]))
-    if len(data) < size:
-        return None
-    ticks = header.base_decode_time_90k + sum(header.durations[:index]) - header.prft_media_time_90k
-    taken_us = ntp_to_utc_us(header.ntp_64) + ticks * US_PER_S // (walk.timescale or MEDIA_CLOCK_HZ)
-    return KeyFrame(walk.format, taken_us, data)
+    data = os.pread(handle, place.size_bytes, place.offset)
+    return data if len(data) == place.size_bytes else None

@@ -1,8 +1,9 @@
 """The process that decodes pictures for the page: `python -m khupho.recorder.still_process ROOT`.
 
 A process of its own, since a decoder works on bytes that a hostile camera chose: should one bring it
-down, or keep it busy, recording doesn't notice. One JSON line asks on stdin, one JSON line and the
-picture's bytes answer on stdout. It ends with its parent.
+down, or keep it busy, recording doesn't notice. One JSON line asks on stdin, either for a camera's newest
+picture or with a coded picture behind it; one JSON line and the picture's bytes answer on stdout. It ends
+with its parent.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast
@@ -21,7 +23,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
-from khupho.media.formats import Codec
+from khupho.media.boxes import BoxError, box_at
+from khupho.media.formats import Codec, VideoFormat
+from khupho.media.init_segment import format_of_entry
 from khupho.recorder.newest_picture import KeyFrame, NewestPictures
 
 PICTURE_WIDTH_PX = 640
@@ -76,6 +80,19 @@ def answer(
     return {"taken_utc_us": frame.taken_utc_us if jpeg else 0, "size": len(jpeg)}, jpeg
 
 
+def answer_decode(asked: Mapping[str, object], data: bytes) -> tuple[dict[str, int], bytes]:
+    """What a question with a coded picture behind it is answered with; `size` 0 where it is no picture."""
+    entry = bytes.fromhex(str(asked["sample_entry"]))
+    try:
+        track = format_of_entry(entry, box_at(entry, 0, len(entry)))
+    except BoxError:
+        return {"size": 0}, b""
+    if not isinstance(track, VideoFormat):
+        return {"size": 0}, b""
+    jpeg = to_jpeg(KeyFrame(track, 0, data), int(str(asked["width_px"]))) or b""
+    return {"size": len(jpeg)}, jpeg
+
+
 def main() -> None:
     """Answer until stdin ends."""
     os.nice(19)
@@ -84,7 +101,10 @@ def main() -> None:
     pictures = NewestPictures(Path(sys.argv[1]))
     for line in sys.stdin.buffer:
         asked = json.loads(line)
-        head, jpeg = answer(pictures, str(asked["camera"]), int(asked["known_utc_us"]))
+        if "sample_entry" in asked:
+            head, jpeg = answer_decode(asked, sys.stdin.buffer.read(asked["size"]))
+        else:
+            head, jpeg = answer(pictures, str(asked["camera"]), int(asked["known_utc_us"]))
         sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + jpeg)
         sys.stdout.buffer.flush()
 

@@ -1,4 +1,4 @@
-"""The newest still of each camera, for the page: made while somebody looks, and by another process."""
+"""Stills: the newest of each camera, and any key frame. Made while somebody looks, by another process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from khupho.clock import Clock
+from khupho.errors import KhuphoError
+from khupho.recorder.newest_picture import KeyFrame
 from khupho.units import US_PER_S
 
 FRESH_US = 3 * US_PER_S
@@ -22,7 +24,14 @@ _MOST_WAITING = 64
 _RESTS = 3
 """After each picture the process rests so many times as long as it took: at most a quarter of a core."""
 
+_MOST_JPEG_BYTES = 64 << 20
+_NO_ANSWER = (TimeoutError, OSError, ValueError, KeyError, asyncio.IncompleteReadError)
+
 logger = logging.getLogger("khupho.recorder.stills")
+
+
+class StillError(KhuphoError):
+    """No picture can be made now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +75,61 @@ class Stills:
         finally:
             self._waiting -= 1
 
+    async def decode(self, frame: KeyFrame, width_px: int) -> bytes | None:
+        """A coded picture as JPEG, at most so wide, after those who asked before; None if it cannot be
+        decoded. Raises `StillError` where the process died or hung over it."""
+        async with self._turn:
+            try:
+                _, jpeg = await self._ask(_decode_question(frame, width_px))
+            except _NO_ANSWER as error:
+                raise StillError(
+                    f"No picture could be made: {type(error).__name__}",
+                    advice="Try again; the recording isn't touched by it",
+                ) from error
+        return jpeg or None
+
     async def _look(self, camera: str) -> Still | None:
         kept = self._kept.get(camera)
         if kept is not None and self._clock.mono_us() - kept.looked_us < FRESH_US:
             return kept.still  # somebody else asked for it meanwhile
         old = kept.still if kept else None
-        await asyncio.sleep(max(0, self._rest_until_us - self._clock.mono_us()) / US_PER_S)
-        began_us = self._clock.mono_us()
-        self._asked_us = began_us
+        known_us = old.taken_utc_us if old else 0
+        question = json.dumps({"camera": camera, "known_utc_us": known_us}).encode() + b"\n"
         still = old
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                still = await self._ask(camera, old)
-        except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
+            taken_us, jpeg = await self._ask(question)
+        except _NO_ANSWER as error:
             logger.warning(
                 "No picture could be made: %s", type(error).__name__,
                 extra={"camera": camera, "cause": "still"},
             )  # fmt: skip
-            await self._end()
+        else:
+            if jpeg:
+                still = Still(taken_us, jpeg)
+            elif taken_us != known_us:
+                still = None
+        self._kept[camera] = _Kept(still, self._clock.mono_us())
+        return still
+
+    async def _ask(self, question: bytes) -> tuple[int, bytes]:
+        """The process's answer, after its rest: when the picture was taken, and the JPEG. Needs the turn.
+
+        Raises one of `_NO_ANSWER`, and ends the process then.
+        """
+        await asyncio.sleep(max(0, self._rest_until_us - self._clock.mono_us()) / US_PER_S)
+        began_us = self._asked_us = self._clock.mono_us()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                answered = await self._converse(question)
         except BaseException:
             await self._end()  # an answer that nobody took would be taken for the next one's
             raise
-        now_us = self._clock.mono_us()
-        self._rest_until_us = now_us + _RESTS * (now_us - began_us)
-        self._kept[camera] = _Kept(still, now_us)
-        return still
+        finally:
+            now_us = self._clock.mono_us()
+            self._rest_until_us = now_us + _RESTS * (now_us - began_us)
+        return answered
 
-    async def _ask(self, camera: str, old: Still | None) -> Still | None:
+    async def _converse(self, question: bytes) -> tuple[int, bytes]:
         process = self._process
         if process is None or process.returncode is not None:
             process = self._process = await asyncio.create_subprocess_exec(
@@ -101,16 +138,15 @@ class Stills:
                 stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         if process.stdin is None or process.stdout is None:
-            return old
-        known_us = old.taken_utc_us if old else 0
-        question = {"camera": camera, "known_utc_us": known_us}
-        process.stdin.write(json.dumps(question).encode() + b"\n")
+            raise OSError("no pipes")
+        process.stdin.write(question)
         await process.stdin.drain()
         head = json.loads(await process.stdout.readline())
-        jpeg = await process.stdout.readexactly(head["size"])
-        if jpeg:
-            return Still(head["taken_utc_us"], jpeg)
-        return old if old is not None and head["taken_utc_us"] == known_us else None
+        size_bytes = int(head["size"])
+        if not 0 <= size_bytes <= _MOST_JPEG_BYTES:
+            raise ValueError(f"a picture of {size_bytes} bytes")
+        jpeg = await process.stdout.readexactly(size_bytes)
+        return int(head.get("taken_utc_us", 0)), jpeg
 
     async def forget(self, cameras: frozenset[str]) -> None:
         """Called now and then: drop what isn't on the list, end the process if nobody looks."""
@@ -134,3 +170,12 @@ class Stills:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await process.wait()
+
+
+def _decode_question(frame: KeyFrame, width_px: int) -> bytes:
+    asked = {
+        "sample_entry": frame.format.sample_entry.hex(),
+        "size": len(frame.data),
+        "width_px": width_px,
+    }
+    return json.dumps(asked).encode() + b"\n" + frame.data

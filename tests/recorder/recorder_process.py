@@ -24,6 +24,7 @@ class RunningRecorder:
 
     def __init__(self, process: subprocess.Popen[str], ready: dict[str, Any]) -> None:
         self.process = process
+        self.ready = ready
         self.url: str = ready["url"]
         self.pid: int = ready["pid"]
 

@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 import pytest
 
-from khupho.recorder.http.guard import Guard, Message, Receive, Scope, Send, is_loopback
+from khupho.recorder.http.guard import (
+    TRUSTED,
+    Application,
+    Guard,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    is_loopback,
+)
 
 TOKEN = "a-token-of-many-letters"
 
@@ -25,9 +34,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 def ask(
     path: str = "/", host: str = "127.0.0.1:8080", method: str = "GET", query: str = "",
-    token: str = "", **headers: str,
+    token: str = "", inside: Application = application, **headers: str,
 ) -> Answer:  # fmt: skip
-    guard = Guard(application, own_names=["Recorder-7", "recorder-7.local"], port=8080, token=token)
+    guard = Guard(inside, own_names=["Recorder-7", "recorder-7.local"], port=8080, token=token)
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -86,7 +95,7 @@ def test_without_the_token_nothing_is_told() -> None:
         ask(token=TOKEN, cookie="khupho-8080="),
         ask(token=TOKEN, cookie=f"khupho-9999={TOKEN}"),
         ask(token=TOKEN, authorization=f"Basic {TOKEN}"),
-        ask(token=TOKEN, path="/api/v1/status"),
+        ask(token=TOKEN, path="/application"),
     ):
         assert (answer.status, answer.body != b"inside") == (401, True)
         assert "set-cookie" not in answer.headers
@@ -106,3 +115,70 @@ def test_the_address_gives_a_cookie_that_then_suffices() -> None:
 def test_loopback_is_known() -> None:
     assert [is_loopback(h) for h in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4
     assert [is_loopback(h) for h in ("0.0.0.0", "::", "192.168.1.9", "recorder")] == [False] * 4
+
+
+def test_the_api_is_told_whether_somebody_holds_the_token() -> None:
+    for query, is_trusted in (("", False), (f"token={TOKEN}", True)):
+        seen: list[Scope] = []
+
+        async def inside(
+            scope: Scope, receive: Receive, send: Send, seen: list[Scope] = seen
+        ) -> None:
+            seen.append(scope)
+            await application(scope, receive, send)
+
+        assert ask(path="/api/v1/status", token=TOKEN, query=query, inside=inside).status == 200
+        assert seen[0][TRUSTED] is is_trusted
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8080", 200),
+        ("https://127.0.0.1:8080", 200),
+        ("http://127.0.0.1:9090", 403),
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("", 403),
+        ("file://127.0.0.1:8080", 403),
+    ],
+)
+def test_only_a_page_of_this_recorder_changes_anything(origin: str, status: int) -> None:
+    fields = {"origin": origin} if origin else {}
+    for method in ("POST", "PATCH", "DELETE"):
+        assert ask(path="/api/v1/accounts", method=method, **fields).status == status
+        assert ask(path="/page/page.js", method=method, **fields).status == 405
+    assert ask(path="/api/v1/accounts", method="PUT", **fields).status == 405
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_in"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", True),
+        ("recorder-7:8080", "http://Recorder-7:8080", True),
+        ("127.0.0.1:8080", "http://evil.example", False),
+        ("127.0.0.1:8080", "", False),
+        ("evil.example", "http://evil.example", False),
+    ],
+)
+def test_a_web_socket_needs_its_own_origin(host: str, origin: str, is_in: bool) -> None:
+    sent: list[Message] = []
+    entered: list[Scope] = []
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        entered.append(scope)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    headers = [(b"host", host.encode())]
+    if origin:
+        headers.append((b"origin", origin.encode()))
+    guard = Guard(inside, own_names=["Recorder-7"], port=8080, token=TOKEN)
+    scope = {"type": "websocket", "path": "/api/v1/x", "query_string": b"", "headers": headers}
+    asyncio.run(guard(scope, receive, send))
+    assert bool(entered) is is_in
+    assert [message["type"] for message in sent] == ([] if is_in else ["websocket.close"])

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from page_room import page_application
 
-from khupho.recorder.http.pages import load_page, make_pages
+from khupho.recorder.http.pages import load_page
 from khupho.recorder.http.server import ListenError, PageServer, listen
 from khupho.recorder.http.status import ArchiveView, StatusView
 from khupho.recorder.stills import Still
@@ -31,7 +32,7 @@ def play(scene: Callable[[httpx.AsyncClient, FakeStills], Awaitable[None]]) -> N
     async def run() -> None:
         stills = FakeStills()
         known = {"gate", "dark"}
-        pages = make_pages(lambda: STATUS, stills, known.__contains__)  # type: ignore[arg-type]  # a fake
+        pages = page_application(lambda: STATUS, stills, known.__contains__)
         server = PageServer(pages, listen("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve())
         await asyncio.wait_for(server.started(), 10)
@@ -86,7 +87,7 @@ def test_status_and_pictures() -> None:
         asked = len(stills.asked)
         assert (await client.get("/api/v1/cameras/nobody/picture.jpg")).status_code == 404
         assert len(stills.asked) == asked
-        assert (await client.post("/api/v1/status")).status_code == 405
+        assert (await client.post("/api/v1/status")).status_code == 403  # it names no origin
 
     play(scene)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from chromium_page import CHROMIUM, ChromiumPage, chromium_page
+from page_room import page_application
 from stream_states import GONE, GOOD
 
 from khupho.clock import SystemClock
 from khupho.errors import Fault
 from khupho.recorder.camera_store import Camera, StoredSource
-from khupho.recorder.http.pages import make_pages
 from khupho.recorder.http.server import PageServer, listen
 from khupho.recorder.http.status import ArchiveView, DayMinutes, StatusMaker
 from khupho.recorder.http.words import load_vietnamese
@@ -78,7 +78,7 @@ def served(site: Site) -> Iterator[str]:
     begun = threading.Event()
 
     async def serve() -> None:
-        pages = make_pages(site.status, FakeStills(), lambda _camera: True)  # type: ignore[arg-type]  # fakes
+        pages = page_application(site.status, FakeStills(), lambda _camera: True)
         ready.append(PageServer(pages, listen("127.0.0.1", 0)))
         begun.set()
         await ready[0].serve()

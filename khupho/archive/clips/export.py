@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from khupho.archive.clips.cut import SegmentCut, cut_segment, data_ranges, runs_of
+from khupho.archive.clips.cut import SegmentCut, data_ranges, runs_of
 from khupho.archive.clips.files import (
     ExportCancelledError,
     ExportError,
@@ -25,6 +25,7 @@ from khupho.archive.clips.files import (
     check_room,
     part_paths,
 )
+from khupho.archive.clips.plan import cut_segments
 from khupho.archive.clips.report import REPORT_VERSION, Blemishes, format_fields, gaps_of
 from khupho.archive.clips.writing import (
     ClipSource,
@@ -188,13 +189,8 @@ def _survey(source: ClipSource, request: ClipRequest) -> tuple[list[SegmentCut],
     cuts: list[SegmentCut] = []
     total_bytes = 0
     start_utc_us, end_utc_us = request.start_utc_us, request.end_utc_us
-    for path in source.segments(request.camera, request.stream, start_utc_us, end_utc_us):
-        segment = source.read(path)
-        if segment.end_utc_us <= start_utc_us or segment.start_utc_us >= end_utc_us:
-            continue
-        cut = cut_segment(segment, start_utc_us, end_utc_us)
-        if cut is None:
-            continue
+    paths = source.segments(request.camera, request.stream, start_utc_us, end_utc_us)
+    for segment, cut in cut_segments(paths, source.read, start_utc_us, end_utc_us):
         cuts.append(cut)
         if request.whole_fragments:
             chosen = segment.fragments[cut.first_fragment : cut.stop_fragment]

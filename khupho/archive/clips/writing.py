@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from khupho.archive.clips.cut import SegmentCut, data_ranges, place, sample_runs
+from khupho.archive.clips.cut import SegmentCut, data_ranges
 from khupho.archive.clips.files import ExportError, PartialFile, check_room, chunks_of
+from khupho.archive.clips.plan import plan_progressive
 from khupho.archive.clips.report import Blemishes
 from khupho.archive.segments.stored_segment import StoredFragment, StoredSegment
 from khupho.media.boxes import BoxError
-from khupho.media.progressive import ProgressiveTrack, SampleRun, progressive_header
 from khupho.units import US_PER_S
 
 MAX_PROVABLE_FRAGMENTS = 20_000
@@ -94,34 +94,19 @@ def write_progressive(
     source: ClipSource, cuts: Sequence[SegmentCut], file: PartialFile, copied: Copied
 ) -> WrittenPart:
     """`ftyp moov mdat`, the cuts behind each other at their true times."""
-    line = place(cuts)
     blemishes = Blemishes()
-
-    def runs() -> Iterator[SampleRun]:
-        for placed in line.placed:
-            segment = source.read(placed.cut.relative_path)
-            blemishes.take(segment, placed.cut)
-            yield from sample_runs(segment, placed)
-
-    track = ProgressiveTrack((line.format,), line.timescale, 0, line.edit_media_time)
     try:
-        made = progressive_header([track], runs(), creation_utc_s=line.start_utc_us // US_PER_S)
+        plan = plan_progressive(cuts, source.read, blemishes.take)
     except BoxError as error:
         raise ExportError(
             f"So long a clip doesn't fit one file: {error.what}",
             where=str(file.path),
             advice="Choose a shorter time, or leave out --joined",
         ) from error
-    check_room(file.path.parent, made.size_bytes)
-    file.append(made.header)
-    part = WrittenPart(
-        file,
-        line.start_utc_us,
-        line.end_utc_us,
-        sum(cut.shown_samples for cut in cuts),
-        cuts,
-        blemishes,
-    )
+    check_room(file.path.parent, plan.header.size_bytes)
+    file.append(plan.header.header)
+    line = plan.line
+    part = WrittenPart(file, line.start_utc_us, line.end_utc_us, plan.frames, cuts, blemishes)
     for number, cut in enumerate(cuts):
         with _Opened(source, cut) as (segment, handle):
             beginning = b"".join(chunks_of(handle, 0, segment.init_size, cut.relative_path))

@@ -1,7 +1,9 @@
-"""Who may see the page, until accounts come: this machine, or whoever holds the token.
+"""What no request passes without: one of this machine's names, and for what changes something its own page.
 
 Wraps any ASGI application. Against DNS rebinding the Host header must be a number or one of this
-machine's own names: a page of another site that makes its name point here cannot send either.
+machine's own names; against forgery across sites whatever isn't a mere question, and every WebSocket, must
+carry an Origin of that same host. The state of the recorder is shown to this machine and to whoever holds
+the token (`TRUSTED`); everything with people and footage asks `door`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,14 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/healthz"})
 """Answered without a token: they tell nothing but that a recorder is there."""
+APP = "/app"
+"""The browser app's own files, which are no secret; what it shows it asks of the API."""
+API = "/api/v1/"
+"""Below it the application itself asks who is there, and answers in its own form."""
+TRUSTED = "khupho.trusted"
+"""In the scope: whether this machine asks, or somebody with the token."""
+_QUESTIONS = frozenset({"GET", "HEAD"})
+_CHANGES = frozenset({"POST", "PATCH", "DELETE"})
 
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]+)(?::\d{1,5})?\.?", re.I)
 
@@ -28,8 +38,8 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (
         b"content-security-policy",
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-        b"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-        b"frame-ancestors 'none'",
+        b"media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+        b"form-action 'none'; frame-ancestors 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -72,8 +82,11 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
             return
+        if scope["type"] == "websocket":
+            await self._web_socket(scope, receive, send)
+            return
         if scope["type"] != "http":
-            return  # no web sockets here
+            return
         more_headers: list[tuple[bytes, bytes]] = []
 
         async def send_guarded(message: Message) -> None:
@@ -81,14 +94,17 @@ class Guard:
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS, *more_headers]
             await send(message)
 
-        headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(bytes(name).lower(), bytes(value))
-        if scope["method"] not in ("GET", "HEAD"):
+        headers = _first_of_each(scope)
+        is_api = scope["path"].startswith(API)
+        is_question = scope["method"] in _QUESTIONS
+        scope[TRUSTED] = not self._token or self._in_address(scope) or self._in_headers(headers)
+        if not is_question and not (is_api and scope["method"] in _CHANGES):
             await _refuse(send_guarded, 405, "Only GET and HEAD.\n")
         elif not self._is_own_host(headers.get(b"host", b"").decode("latin-1")):
             await _refuse(send_guarded, 421, "This recorder has no such name.\n")
-        elif scope["path"] in OPEN_PATHS or not self._token:
+        elif not is_question and not _is_own_origin(headers):
+            await _refuse(send_guarded, 403, "Only the recorder's own page may change anything.\n")
+        elif is_api or _is_open(scope["path"]) or not self._token:
             await self._application(scope, receive, send_guarded)
         elif self._in_address(scope):
             # No redirect: coming from a link, the browser would not send a strict cookie along.
@@ -99,10 +115,20 @@ class Guard:
                 )
             )
             await self._application(scope, receive, send_guarded)
-        elif self._in_headers(headers):
+        elif scope[TRUSTED]:
             await self._application(scope, receive, send_guarded)
         else:
             await _refuse(send_guarded, 401, _WHOLE_ADDRESS_NEEDED)
+
+    async def _web_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _first_of_each(scope)
+        is_own = self._is_own_host(headers.get(b"host", b"").decode("latin-1"))
+        if not is_own or not _is_own_origin(headers):
+            await receive()
+            await send({"type": "websocket.close", "code": 4403, "reason": ""})
+            return
+        scope[TRUSTED] = False
+        await self._application(scope, receive, send)
 
     def _is_own_host(self, text: str) -> bool:
         match = _HOST.fullmatch(text.strip())
@@ -131,6 +157,24 @@ class Guard:
             if name == self._cookie and self._is_token(value):
                 return True
         return False
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path == APP or path.startswith(APP + "/")
+
+
+def _first_of_each(scope: Scope) -> dict[bytes, bytes]:
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(bytes(name).lower(), bytes(value))
+    return headers
+
+
+def _is_own_origin(headers: MutableMapping[bytes, bytes]) -> bool:
+    """Whether the browser says that a page of this very address asks (RFC 6454)."""
+    scheme, separator, host = headers.get(b"origin", b"").partition(b"://")
+    is_web = scheme in (b"http", b"https") and bool(separator)
+    return is_web and host.lower() == headers.get(b"host", b"").strip().lower()
 
 
 async def _refuse(send: Send, status: int, text: str) -> None:

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import cast
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
+from litestar.handlers.base import BaseRouteHandler
 
-from khupho.recorder.http.guard import Application
+from khupho.recorder.accounts.roles import Action
 from khupho.recorder.http.status import StatusView
 from khupho.recorder.stills import Stills
 
@@ -26,6 +26,9 @@ _TYPES = {
     "words.json": "application/json",
     "icon.svg": "image/svg+xml",
 }
+
+_SHOWN = {"action": Action.STATUS, "trusted": True}
+_PICTURE = {"action": Action.STILL, "trusted": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +50,34 @@ def load_page() -> dict[str, PageFile]:
     return page
 
 
-def make_pages(
-    status: Callable[[], StatusView], stills: Stills, has_camera: Callable[[str], bool]
-) -> Application:
-    """The ASGI application. Everything that it is handed answers at once or awaits."""
+def page_routes(status: Callable[[], StatusView], stills: Stills) -> list[BaseRouteHandler]:
+    """Handlers for Litestar. Everything that they are handed answers at once or awaits."""
     page = load_page()
     encoder = msgspec.json.Encoder()
 
-    @get("/", sync_to_thread=False)
+    @get("/", opt=_SHOWN, sync_to_thread=False)
     def index(request: Asked) -> Response[bytes]:
         return _file(request, page["index.html"])
 
-    @get("/page/{name:str}", sync_to_thread=False)
+    @get("/page/{name:str}", opt=_SHOWN, sync_to_thread=False)
     def page_file(request: Asked) -> Response[bytes]:
         name = request.path_params["name"]
         if name not in page:
             raise NotFoundException
         return _file(request, page[name])
 
-    @get("/healthz", sync_to_thread=False)
+    @get("/healthz", opt={"action": Action.OPEN}, sync_to_thread=False)
     def healthz() -> Response[bytes]:
         return Response(b"ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
 
-    @get("/api/v1/status", sync_to_thread=False)
+    @get("/api/v1/status", opt=_SHOWN, sync_to_thread=False)
     def status_now() -> Response[bytes]:
         body = encoder.encode(status())
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
-    @get("/api/v1/cameras/{camera:str}/picture.jpg")
+    @get("/api/v1/cameras/{camera:str}/picture.jpg", opt=_PICTURE)
     async def picture(request: Asked) -> Response[bytes]:
         camera = request.path_params["camera"]
-        if not has_camera(camera):
-            raise NotFoundException
         still = await stills.newest(camera)
         if still is None:
             return Response(b"", status_code=204, headers={"cache-control": "no-store"})
@@ -92,13 +91,7 @@ def make_pages(
             return Response(b"", status_code=304, headers=headers)
         return Response(still.jpeg, media_type="image/jpeg", headers=headers)
 
-    made = Litestar(
-        route_handlers=[index, page_file, healthz, status_now, picture],
-        openapi_config=None,
-        logging_config=None,
-        debug=False,
-    )
-    return cast(Application, made)  # ASGI all the same; Litestar's own types are narrower
+    return [index, page_file, healthz, status_now, picture]
 
 
 def _file(request: Asked, file: PageFile) -> Response[bytes]:

@@ -15,11 +15,14 @@ from khupho.errors import Fault, KhuphoError
 from khupho.recorder.http.guard import Application, Guard, is_loopback
 
 _BACKLOG = 64
-_MOST_CONNECTIONS = 100
+_MOST_CONNECTIONS = 500
 _MOST_HEAD_BYTES = 16 * 1024
 _KEEP_ALIVE_S = 15
 _LEAVING_S = 1
 _TICK_S = 1.0
+_PING_S = 20.0
+_MOST_SAID_BYTES = 4 * 1024
+"""Of one message from a viewer, who has nothing to say."""
 
 
 class ListenError(KhuphoError):
@@ -112,7 +115,11 @@ class PageServer:
             access_log=False,
             server_header=False,
             lifespan="off",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=_MOST_SAID_BYTES,
+            ws_ping_interval=_PING_S,
+            ws_ping_timeout=_PING_S,
+            ws_per_message_deflate=False,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_LEAVING_S,
@@ -123,11 +130,16 @@ class PageServer:
     @property
     def url(self) -> str:
         """What a person opens."""
+        return f"{self.address}/" + (f"?token={self.token}" if self.token else "")
+
+    @property
+    def address(self) -> str:
+        """Scheme, host and port, by which a person's browser most likely reaches this machine."""
         host = self._host
         if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
             host = _own_address()
         shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{self._port}/" + (f"?token={self.token}" if self.token else "")
+        return f"http://{shown}:{self._port}"
 
     async def serve(self) -> None:
         """Answer until `stop`."""
