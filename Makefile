@@ -15,6 +15,11 @@ COMPILED := khupho/wire/rtp/packet_loop.py
 LOCK := pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --strip-extras
 
+# The browser app is built into the package; whoever installs the package needs no Node.
+WEB := khupho/recorder/http/web
+WEB_SOURCES := $(shell find web/src web/public web/index.html web/package-lock.json web/*.ts -type f 2>/dev/null)
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
+
 .PHONY: install run test lint torture fuzz bench lock clean
 
 $(VENV)/.installed: requirements/run.lock requirements/build.lock pyproject.toml setup.py $(COMPILED)
@@ -31,9 +36,17 @@ $(VENV)/.tested: $(VENV)/.installed requirements/test.lock packaging/debian-test
 	sh packaging/install-debian-test-packages.sh
 	@touch $@
 
-install: $(VENV)/.installed
+# Node 20 or newer of the machine, or of a package into .venv.
+$(WEB)/index.html: $(VENV)/.installed $(WEB_SOURCES)
+	@$(WITH_NODE) node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null \
+		|| $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.lock
+	cd web && $(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error
+	cd web && $(WITH_NODE) npm run --silent build -- --base /app/ --outDir ../$(WEB) --emptyOutDir --logLevel error
+	@touch $@
 
-run: $(VENV)/.installed
+install: $(VENV)/.installed $(WEB)/index.html
+
+run: install
 	@exec $(BIN)/khupho demo --data "$(DATA)" --listen "$(LISTEN)"
 
 lint: $(VENV)/.tested
@@ -42,11 +55,12 @@ lint: $(VENV)/.tested
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+test: lint $(WEB)/index.html
+	cd web && $(WITH_NODE) npm run --silent check && $(WITH_NODE) npm run --silent test
 	$(BIN)/pytest -m "not torture"
 
 # Kills, power cuts, faults of disk, clock and network, foreign cameras for minutes: up to two hours.
-torture: $(VENV)/.tested
+torture: $(VENV)/.tested $(WEB)/index.html
 	$(BIN)/pytest -m torture -s
 
 # Coverage-guided fuzzing of every parser; SECONDS for each.
@@ -70,6 +84,7 @@ lock: $(VENV)/.installed
 	$(BIN)/$(LOCK) --build-deps-for editable --only-build-deps -o requirements/build.lock pyproject.toml
 	$(BIN)/$(LOCK) -o requirements/run.lock pyproject.toml
 	$(BIN)/$(LOCK) --extra test -o requirements/test.lock pyproject.toml
+	$(BIN)/$(LOCK) -o requirements/node.lock requirements/node.in
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(COMPILED:.py=.*.so) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WEB) web/node_modules build dist *.egg-info $(COMPILED:.py=.*.so) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -59,6 +59,7 @@ def record(
     def announce(ready: Ready) -> None:
         if as_json:
             line = {"ready": True, "url": ready.url, "pid": os.getpid()}
+            line["app_url"] = ready.app_url
             if ready.set_up_url:
                 line["set_up_url"] = ready.set_up_url
             click.echo(json.dumps(line))
@@ -78,6 +79,7 @@ def first_steps(ready: Ready, data: Path) -> str:
     lines = [
         "",
         f"  Page      {ready.url}",
+        f"  Watch     {ready.app_url}",
         *([f"  Set-up    {ready.set_up_url}"] if ready.set_up_url else []),
         f"  Footage   {ready.archive}",
         f"  Cameras   {ready.cameras or 'none yet'}",

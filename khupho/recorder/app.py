@@ -74,6 +74,8 @@ class Ready:
     url: str
     archive: Path
     cameras: int
+    app_url: str = ""
+    """The browser app: live, review, people."""
     set_up_url: str = ""
     """With a one-time code; empty once there is an owner."""
 
@@ -190,8 +192,8 @@ class Recorder:
         gc.set_threshold(20_000, 20, 20)
         self._notice.say("READY=1")
         tasks.append(loop.create_task(self._keep_house(self._stills), name="housekeeping"))
-        cameras = len(self._recording.cameras)
-        announce(Ready(server.url, self._root, cameras, self._set_up_url(server)))
+        cameras, app_url = len(self._recording.cameras), f"{server.address}/app/"
+        announce(Ready(server.url, self._root, cameras, app_url, self._set_up_url(server)))
         await stopping.wait()
         return await self._end(server, tasks)
 

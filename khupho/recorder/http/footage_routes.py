@@ -37,8 +37,10 @@ MOST_PLAYLIST_US = US_PER_DAY
 MOST_TIMELINE_US = 400 * US_PER_DAY
 _PLAYLIST = "application/vnd.apple.mpegurl"
 _NO_STORE = {"cache-control": "private, no-store"}
-_STILL_LOG_US = 60_000_000
-"""Stills shown while a finger moves along the timeline are one entry of the access log a minute."""
+_ONE_VIEW_US = 60_000_000
+"""Stills shown while a finger moves along the timeline are one entry of the access log a minute, and so is a
+playlist that is asked for again and again."""
+_MOST_VIEWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
     door, library = footage.door, footage.library
     indexes = SegmentIndexes()
     """Used in the library's thread alone."""
+    views = _Views(footage)
 
     @get("/api/v1/cameras/{camera:str}/playlist.m3u8", opt={"action": Action.PLAYBACK})
     async def choice(request: _Asked, start: FromQuery[str], end: FromQuery[str]) -> Response[str]:
@@ -101,7 +104,9 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
         )
         if text is None:
             raise _no_footage()
-        await _note(footage, request, "playback", start_us, end_us)
+        # A player asks again and again for a playlist that grows: that is one view.
+        if views.is_new(request, "playback", start_us, end_us):
+            await _note(footage, request, "playback", start_us, min(end_us, footage.utc_us()))
         return Response(text, media_type=_PLAYLIST, headers=_NO_STORE)
 
     @get(
@@ -148,7 +153,7 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
 
 
 def _still_routes(footage: Footage) -> list[BaseRouteHandler]:
-    noted: dict[tuple[int, str], int] = {}
+    views = _Views(footage)
 
     @get("/api/v1/cameras/{camera:str}/{stream:str}/still.jpg", opt={"action": Action.STILL})
     async def still(
@@ -159,11 +164,7 @@ def _still_routes(footage: Footage) -> list[BaseRouteHandler]:
         """The key frame at or before a moment."""
         camera, stream = _named(request)
         at_us = _moment(at)
-        key = footage.door.known(request).session_id, camera
-        if footage.utc_us() - noted.get(key, 0) >= _STILL_LOG_US:
-            if len(noted) > 10_000:
-                noted.clear()
-            noted[key] = footage.utc_us()
+        if views.is_new(request, "still", 0, 0):
             await _note(footage, request, "still", at_us, at_us)
         found = await footage.stills.at(camera, stream, at_us, width)
         if found is None:
@@ -204,6 +205,26 @@ def _clip_routes(footage: Footage) -> list[BaseRouteHandler]:
         return _partial(body, part, made.size_bytes, "video/mp4", headers)
 
     return [clip]
+
+
+class _Views:
+    """What was noted lately in the access log, and isn't to be noted again at each request."""
+
+    def __init__(self, footage: Footage) -> None:
+        self._footage = footage
+        self._noted: dict[tuple[object, ...], int] = {}
+
+    def is_new(self, request: _Asked, kind: str, start_us: int, end_us: int) -> bool:
+        """Whether that session hasn't asked for it within a minute."""
+        now_us = self._footage.utc_us()
+        session = self._footage.door.known(request).session_id
+        key = (session, kind, *_named(request), start_us, end_us)
+        if now_us - self._noted.get(key, 0) < _ONE_VIEW_US:
+            return False
+        if len(self._noted) >= _MOST_VIEWS:
+            self._noted.clear()
+        self._noted[key] = now_us
+        return True
 
 
 # Sending

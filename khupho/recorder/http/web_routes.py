@@ -11,7 +11,6 @@ from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.handlers.base import BaseRouteHandler
-from litestar.response import Redirect
 
 from khupho.recorder.accounts.roles import Action
 from khupho.recorder.http.pages import PageFile
@@ -52,13 +51,9 @@ def web_routes() -> list[BaseRouteHandler]:
     web = load_web()
     opt = {"action": Action.OPEN}
 
-    @get("/app", opt=opt, sync_to_thread=False)
-    def front() -> Redirect:
-        return Redirect("/app/")
-
-    @get("/app/{path:path}", opt=opt, sync_to_thread=False)
+    @get(["/app", "/app/{path:path}"], opt=opt, sync_to_thread=False)
     def file(request: _Asked) -> Response[bytes]:
-        path = str(request.path_params["path"]).strip("/") or _INDEX
+        path = str(request.path_params.get("path", "")).strip("/") or _INDEX
         if not web:
             return Response(_NOT_BUILT.encode(), status_code=503, media_type="text/plain")
         found = web.get(path)
@@ -73,4 +68,4 @@ def web_routes() -> list[BaseRouteHandler]:
             return Response(b"", status_code=304, headers=headers)
         return Response(found.body, media_type=found.media_type, headers=headers)
 
-    return [front, file]
+    return [file]
