@@ -18,7 +18,9 @@ LOCK := pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url
 # The browser app is built into the package; whoever installs the package needs no Node.
 WEB := khupho/recorder/http/web
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/package-lock.json web/*.ts -type f 2>/dev/null)
-WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
+# Node brings certificates of its own; the machine's count too.
+CA_FILE := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH" NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(CA_FILE)}"
 
 .PHONY: install run test lint torture fuzz bench lock clean
 
@@ -38,7 +40,7 @@ $(VENV)/.tested: $(VENV)/.installed requirements/test.lock packaging/debian-test
 
 # Node 20 or newer of the machine, or of a package into .venv.
 $(WEB)/index.html: $(VENV)/.installed $(WEB_SOURCES)
-	@$(WITH_NODE) node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null \
+	@$(WITH_NODE) node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null \
 		|| $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.lock
 	cd web && $(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error
 	cd web && $(WITH_NODE) npm run --silent build -- --base /app/ --outDir ../$(WEB) --emptyOutDir --logLevel error

@@ -1,16 +1,18 @@
-"""The browser app on a running recorder: set-up, live, review, a session that is ended while watching."""
+"""The browser app on a running recorder, in two browsers: set-up, live, review, the end of a session."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chromium_page import CHROMIUM, ChromiumPage, chromium_page
+from firefox_page import FIREFOX, FirefoxPage, firefox_page
 from recorder_api import OWNER, PASSWORD, Person
 from recorder_process import RunningRecorder, recorder
 from recorder_street import Street, street
@@ -20,10 +22,16 @@ from khupho.recorder.camera_url import part_url
 from khupho.recorder.http.web_routes import load_web
 from khupho.recorder.secrets import load_sealer
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium isn't installed"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.timeout(240)
+Page = ChromiumPage | FirefoxPage
+BROWSERS = {
+    "chromium": pytest.param(
+        chromium_page, marks=pytest.mark.skipif(CHROMIUM is None, reason="Chromium isn't installed")
+    ),
+    "firefox": pytest.param(
+        firefox_page, marks=pytest.mark.skipif(FIREFOX is None, reason="Firefox isn't installed")
+    ),
+}
 FIRST_LOAD_BYTES = 300_000
 PLAYING = """
   [...document.querySelectorAll('video')].filter(one => one.videoWidth && one.currentTime > 0 && !one.paused)
@@ -36,9 +44,9 @@ def city(clip_file) -> Iterator[Street]:  # type: ignore[no-untyped-def]  # a fu
         yield made
 
 
-@pytest.fixture(scope="module")
-def running(city: Street, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecorder]:
-    data = tmp_path_factory.mktemp("web") / "data"
+@pytest.fixture
+def running(city: Street, tmp_path: Path) -> Iterator[RunningRecorder]:
+    data = tmp_path / "data"
     data.mkdir(mode=0o700)
     store = CameraStore(data, load_sealer(data))
     for number in (1, 2):
@@ -51,7 +59,7 @@ def running(city: Street, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield made
 
 
-def fill(page: ChromiumPage, *values: str) -> None:
+def fill(page: Page, *values: str) -> None:
     """Type into the form's fields, in their order, and send it."""
     page.until("document.querySelectorAll('form input').length")
     page.run(
@@ -67,7 +75,7 @@ def fill(page: ChromiumPage, *values: str) -> None:
     )
 
 
-def press(page: ChromiumPage, *texts: str) -> None:
+def press(page: Page, *texts: str) -> None:
     """The button that says one of these."""
     find = (
         "[...document.querySelectorAll('button')].find(one => "
@@ -89,10 +97,13 @@ def test_the_first_load_is_light() -> None:
     assert not [line for line in page.splitlines() if "<script" in line and "src=" not in line]
 
 
+@pytest.mark.parametrize("browser", BROWSERS.values(), ids=BROWSERS)
 def test_set_up_watch_review_and_the_end_of_a_session(
-    running: RunningRecorder, tmp_path: Path
+    running: RunningRecorder,
+    tmp_path: Path,
+    browser: Callable[[], AbstractContextManager[Page]],
 ) -> None:
-    with chromium_page() as page:
+    with browser() as page:
         page.open(running.ready["set_up_url"], 1280, 800)
         fill(page, OWNER, PASSWORD)
         press(page, "Later", "Để sau")
@@ -125,6 +136,6 @@ def test_set_up_watch_review_and_the_end_of_a_session(
     assert {"live", "playback", "sign_in"} <= kinds
 
 
-def times(page: ChromiumPage) -> list[Any]:
+def times(page: Page) -> list[Any]:
     found: list[Any] = page.run(f"({PLAYING}).map(one => one.currentTime)")
     return found
