@@ -69,13 +69,16 @@ class Person:
         )
         return guest, made["account"]["id"]
 
+    def cookie(self) -> str:
+        """What the browser sends along."""
+        return "; ".join(f"{one.name}={one.value}" for one in self._cookies)
+
     def live(self, camera: str, stream: str = "main", origin: str = "") -> ClientConnection:
         """An open view. Raises `InvalidStatus` where it is refused."""
-        cookie = "; ".join(f"{one.name}={one.value}" for one in self._cookies)
         return connect(
             f"{self.origin.replace('http', 'ws')}/api/v1/cameras/{camera}/{stream}/live",
             origin=origin or self.origin,  # type: ignore[arg-type]  # a str by another name
-            additional_headers={"cookie": cookie},
+            additional_headers={"cookie": self.cookie()},
             open_timeout=PATIENCE_S,
             max_size=None,
             compression=None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from recorder_api import Person
@@ -248,3 +250,21 @@ def frames_in(path: str) -> int:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""
     return int(done.stdout.strip().split(",")[0])
+
+
+def test_who_hangs_up_at_once_leaves_nothing_open(site: Site) -> None:
+    def open_files() -> int:
+        return len(list(Path(f"/proc/{site.running.pid}/fd").iterdir()))
+
+    parts = urlsplit(site.owner.origin)
+    paths = [f"/api/v1/cameras/c1/main/clip.mp4?{site.span(1, 6)}"]
+    text = site.owner.ask(f"/api/v1/cameras/c1/main/playlist.m3u8?{site.span(1, 6)}")[2].decode()
+    paths.append("/api/v1/cameras/c1/main/" + next(x for x in text.split() if x.startswith("seg")))
+    before = open_files()
+    for turn in range(60):
+        with socket.create_connection((parts.hostname, parts.port), 5) as caller:
+            head = f"GET {paths[turn % 2]} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            caller.sendall(f"{head}Cookie: {site.owner.cookie()}\r\n\r\n".encode())
+            if turn % 3 == 0:
+                caller.recv(100)
+    site.running.until(lambda: open_files() <= before + 5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
@@ -17,11 +17,11 @@ from litestar.response import Stream
 from khupho.archive.archive_reader import ArchiveReader
 from khupho.archive.place.segment_names import parse_segment_path, segment_path
 from khupho.archive.segments.reader import SegmentError
-from khupho.recorder.accounts.roles import Action, Person
+from khupho.recorder.accounts.roles import Action
 from khupho.recorder.http.door import Door
 from khupho.recorder.http.moments import NotAMomentError, parse_moment
 from khupho.recorder.http.problems import Problem, ProblemError
-from khupho.recorder.http.ranges import ByteRange, RangeError, asked_range
+from khupho.recorder.http.sending import SentFile, answer
 from khupho.recorder.viewing.clip_file import open_clip
 from khupho.recorder.viewing.library import Library
 from khupho.recorder.viewing.moments import MomentStills
@@ -32,7 +32,6 @@ from khupho.units import US_PER_DAY, US_PER_MS
 
 _Asked = Request[object, object, State]
 
-CHUNK_BYTES = 256 * 1024
 MOST_PLAYLIST_US = US_PER_DAY
 MOST_TIMELINE_US = 400 * US_PER_DAY
 _PLAYLIST = "application/vnd.apple.mpegurl"
@@ -121,18 +120,12 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
         if opened is None:
             raise _no_footage()
         file, size_bytes = opened
-        try:
-            part = _part(request, size_bytes)
-        except BaseException:
-            os.close(file)
-            raise
-        begin, end = part or ByteRange(0, size_bytes)
 
         async def read(offset: int, size: int) -> bytes:
             return await library.read(lambda: os.pread(file, size, offset))
 
-        body = _send(read, begin, end, _Ending(door, door.known(request)), lambda: os.close(file))
-        return _partial(body, part, size_bytes, "video/mp4", {})
+        sent = SentFile(size_bytes, read, lambda: os.close(file))
+        return answer(request, sent, "video/mp4", door, {})
 
     @get("/api/v1/cameras/{camera:str}/{stream:str}/timeline", opt={"action": Action.PLAYBACK})
     async def what_there_is(
@@ -186,23 +179,17 @@ def _clip_routes(footage: Footage) -> list[BaseRouteHandler]:
         camera, stream = _named(request)
         start_us, end_us = _span(start, end, MOST_PLAYLIST_US)
         made = await library.ask(lambda reader: open_clip(reader, camera, stream, start_us, end_us))
-        try:
-            headers = {
-                "etag": made.etag,
-                "content-disposition": f"attachment; filename*=UTF-8''{quote(made.name)}",
-            }
-            part = _part(request, made.size_bytes, made.etag)
-            await _note(footage, request, "export", start_us, end_us)
-        except BaseException:
-            made.close()
-            raise
-        begin, end_at = part or ByteRange(0, made.size_bytes)
 
         async def read(offset: int, size: int) -> bytes:
             return await library.read(lambda: made.read(offset, size))
 
-        body = _send(read, begin, end_at, _Ending(door, door.known(request)), made.close)
-        return _partial(body, part, made.size_bytes, "video/mp4", headers)
+        sent = SentFile(made.size_bytes, read, made.close)
+        headers = {
+            "etag": made.etag,
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(made.name)}",
+        }
+        await _note(footage, request, "export", start_us, end_us)
+        return answer(request, sent, "video/mp4", door, headers)
 
     return [clip]
 
@@ -225,75 +212,6 @@ class _Views:
             self._noted.clear()
         self._noted[key] = now_us
         return True
-
-
-# Sending
-
-
-class _Ending:
-    """Knows whether a session ended while its bytes are on their way."""
-
-    def __init__(self, door: Door, person: Person) -> None:
-        self.is_over = False
-        self._forget = door.accounts.watch(person.session_id, self._end)
-
-    def _end(self) -> None:
-        self.is_over = True
-
-    def forget(self) -> None:
-        self._forget()
-
-
-async def _send(
-    read: Callable[[int, int], Awaitable[bytes]],
-    begin: int,
-    end: int,
-    ending: _Ending,
-    close: Callable[[], None],
-) -> AsyncIterator[bytes]:
-    """Bytes `begin` to `end`, in pieces, until the session ends."""
-    try:
-        while begin < end and not ending.is_over:
-            data = await read(begin, min(CHUNK_BYTES, end - begin))
-            if not data:
-                return  # the file is shorter than it was: the connection is cut, and the viewer asks anew
-            yield data
-            begin += len(data)
-    finally:
-        ending.forget()
-        close()
-
-
-def _partial(
-    body: AsyncIterator[bytes],
-    part: ByteRange | None,
-    size_bytes: int,
-    media_type: str,
-    headers: dict[str, str],
-) -> Stream:
-    sent_bytes = part.size_bytes if part else size_bytes
-    headers = {
-        **_NO_STORE,
-        "accept-ranges": "bytes",
-        "content-length": str(sent_bytes),
-        **headers,
-    }
-    if part is not None:
-        headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{size_bytes}"
-    return Stream(body, media_type=media_type, status_code=206 if part else 200, headers=headers)
-
-
-def _part(request: _Asked, size_bytes: int, tag: str = "") -> ByteRange | None:
-    condition = request.headers.get("if-range", "")
-    if condition and condition != tag:
-        return None
-    try:
-        return asked_range(request.headers.get("range"), size_bytes)
-    except RangeError:
-        raise ProblemError(
-            Problem("no-such-range", "The file has no such bytes", 416),
-            {"content-range": f"bytes */{size_bytes}"},
-        ) from None
 
 
 # What was asked
