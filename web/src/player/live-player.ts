@@ -4,7 +4,7 @@
 
 import type { Both } from "../words/words.svelte";
 import { waitMs } from "./backoff";
-import { follow, trim } from "./edge";
+import { Edge, trim } from "./edge";
 import { readMessage, type SegmentMessage } from "./messages";
 import { Sink } from "./sink";
 
@@ -59,6 +59,7 @@ export class LivePlayer {
   #socket: WebSocket | null = null;
   #source: MediaSource | null = null;
   #sink: Sink | null = null;
+  readonly #edge = new Edge();
   #segment: SegmentMessage | null = null;
   /** UTC of the player's time 0. */
   #baseUtcUs = 0;
@@ -198,7 +199,8 @@ export class LivePlayer {
   #opened(source: MediaSource): void {
     if (this.#source !== source || !this.#segment) return;
     try {
-      this.#sink = new Sink(source, this.#segment.mime, () => this.#screen.currentTime, () => this.#fail());
+      const position = (): number => this.#screen.currentTime;
+      this.#sink = new Sink(source, this.#segment.mime, position, () => this.#keepUp(), () => this.#fail());
     } catch {
       this.#become({ kind: "unplayable", codec: this.#segment.codec });
       return;
@@ -260,7 +262,7 @@ export class LivePlayer {
   #keepUp(): void {
     const ranges = this.#sink?.ranges();
     if (!ranges?.length || !this.#sink) return;
-    const move = follow(this.#screen.currentTime, ranges);
+    const move = this.#edge.follow(this.#screen.currentTime, ranges, this.#around.nowMs() / 1000);
     if (move.seekTo !== null) this.#screen.currentTime = move.seekTo;
     if (this.#screen.playbackRate !== move.rate) this.#screen.playbackRate = move.rate;
     if (this.#screen.paused) void this.#screen.play().catch(() => undefined);

@@ -13,17 +13,19 @@ const MOST_WAITING = 600;
 export class Sink {
   readonly #buffer: SourceBuffer;
   readonly #onFailure: (error: unknown) => void;
+  readonly #onGrown: () => void;
   readonly #position: () => number;
   #waiting: Operation[] = [];
   #mime: string;
   #isClosed = false;
 
-  constructor(source: MediaSource, mime: string, position: () => number, onFailure: (error: unknown) => void) {
+  constructor(source: MediaSource, mime: string, position: () => number, onGrown: () => void, onFailure: (error: unknown) => void) {
     this.#buffer = source.addSourceBuffer(mime);
     this.#mime = mime;
     this.#position = position;
+    this.#onGrown = onGrown;
     this.#onFailure = onFailure;
-    this.#buffer.addEventListener("updateend", this.#next);
+    this.#buffer.addEventListener("updateend", this.#done);
     this.#buffer.addEventListener("error", this.#failed);
   }
 
@@ -51,7 +53,7 @@ export class Sink {
   close(): void {
     this.#isClosed = true;
     this.#waiting = [];
-    this.#buffer.removeEventListener("updateend", this.#next);
+    this.#buffer.removeEventListener("updateend", this.#done);
     this.#buffer.removeEventListener("error", this.#failed);
   }
 
@@ -65,6 +67,11 @@ export class Sink {
     if (this.#isClosed) return;
     this.close();
     this.#onFailure(error);
+  };
+
+  readonly #done = (): void => {
+    this.#next();
+    if (!this.#isClosed && !this.#buffer.updating) this.#onGrown();
   };
 
   readonly #next = (): void => {
