@@ -17,10 +17,12 @@ from khupho.recorder.accounts.access_log import AccessEntry
 from khupho.recorder.accounts.accounts import AccountView, SessionView, SignedIn
 from khupho.recorder.accounts.roles import Action, Person, Role, allows
 from khupho.recorder.http.door import Door
-from khupho.recorder.http.problems import Problem, ProblemError
+from khupho.recorder.http.problems import FAILURES, Problem, ProblemError
 
 _Asked = Request[object, object, State]
 _NO_STORE = {"cache-control": "no-store"}
+_MOST_NUMBER = (1 << 53) - 1
+"""Of what is numbered; every JSON reader can hold it."""
 
 
 class SetUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,30 +139,35 @@ def _entrance_routes(door: Door, clock: Clock) -> list[BaseRouteHandler]:
             headers=_NO_STORE,
         )
 
-    @get("/api/v1/me", opt={"action": Action.OPEN}, sync_to_thread=False)
+    @get("/api/v1/me", opt={"action": Action.OPEN}, responses=FAILURES, sync_to_thread=False)
     def me(request: _Asked) -> Response[Me]:
         """Who is signed in, and what they may do."""
         view = _me(is_set_up=accounts.is_set_up, person=door.person(request))
         return Response(view, headers=_NO_STORE)
 
-    @post("/api/v1/set-up", opt={"action": Action.OPEN}, status_code=200)
+    @post("/api/v1/set-up", opt={"action": Action.OPEN}, responses=FAILURES, status_code=200)
     async def set_up(request: _Asked, data: JSONBody[SetUp]) -> Response[Me]:
         """Make the first owner's account."""
         caller = door.caller(request)
         return entered(await accounts.set_up(data.code, data.name, data.password, caller))
 
-    @post("/api/v1/sign-in", opt={"action": Action.OPEN}, status_code=200)
+    @post("/api/v1/sign-in", opt={"action": Action.OPEN}, responses=FAILURES, status_code=200)
     async def sign_in(request: _Asked, data: JSONBody[SignIn]) -> Response[Me]:
         """Sign in with name and password."""
         return entered(await accounts.sign_in(data.name, data.password, door.caller(request)))
 
-    @post("/api/v1/invitations/accept", opt={"action": Action.OPEN}, status_code=200)
+    @post(
+        "/api/v1/invitations/accept",
+        opt={"action": Action.OPEN},
+        responses=FAILURES,
+        status_code=200,
+    )
     async def accept(request: _Asked, data: JSONBody[AcceptInvitation]) -> Response[Me]:
         """Choose a password for an account one was invited to."""
         caller = door.caller(request)
         return entered(await accounts.accept_invitation(data.code, data.password, caller))
 
-    @post("/api/v1/sign-out", opt={"action": Action.SELF}, status_code=204)
+    @post("/api/v1/sign-out", opt={"action": Action.SELF}, responses=FAILURES, status_code=204)
     async def sign_out(request: _Asked) -> Response[None]:
         """End this session."""
         await accounts.sign_out(door.known(request))
@@ -172,19 +179,19 @@ def _entrance_routes(door: Door, clock: Clock) -> list[BaseRouteHandler]:
 def _own_routes(door: Door) -> list[BaseRouteHandler]:
     accounts = door.accounts
 
-    @get("/api/v1/me/sessions", opt={"action": Action.SELF})
+    @get("/api/v1/me/sessions", opt={"action": Action.SELF}, responses=FAILURES)
     async def sessions(request: _Asked) -> Response[list[SessionView]]:
         """Where one is signed in."""
         person = door.known(request)
         found = await accounts.sessions(person.account_id, person.session_id)
         return Response(found, headers=_NO_STORE)
 
-    @delete("/api/v1/sessions/{session:int}", opt={"action": Action.SELF})
+    @delete("/api/v1/sessions/{session:int}", opt={"action": Action.SELF}, responses=FAILURES)
     async def end_session(request: _Asked) -> None:
         """End a session of one's own; an owner ends anybody's."""
-        await accounts.end_session(door.known(request), request.path_params["session"])
+        await accounts.end_session(door.known(request), _number(request, "session"))
 
-    @post("/api/v1/me/password", opt={"action": Action.SELF}, status_code=204)
+    @post("/api/v1/me/password", opt={"action": Action.SELF}, responses=FAILURES, status_code=204)
     async def password(request: _Asked, data: JSONBody[ChangePassword]) -> None:
         """Change the password; other sessions of the account end."""
         await accounts.change_password(door.known(request), data.old, data.new)
@@ -195,36 +202,48 @@ def _own_routes(door: Door) -> list[BaseRouteHandler]:
 def _passkey_routes(door: Door, clock: Clock) -> list[BaseRouteHandler]:
     accounts = door.accounts
 
-    @post("/api/v1/me/passkeys/options", opt={"action": Action.SELF}, status_code=200)
+    @post(
+        "/api/v1/me/passkeys/options",
+        opt={"action": Action.SELF},
+        responses=FAILURES,
+        status_code=200,
+    )
     async def options(request: _Asked) -> Response[dict[str, Any]]:
         """What `navigator.credentials.create` is to be asked with."""
         rp_id, _origin = _site(request)
         found = await accounts.passkey_options(door.known(request), rp_id)
         return Response(found, headers=_NO_STORE)
 
-    @post("/api/v1/me/passkeys", opt={"action": Action.SELF}, status_code=204)
+    @post("/api/v1/me/passkeys", opt={"action": Action.SELF}, responses=FAILURES, status_code=204)
     async def add(request: _Asked, data: JSONBody[PasskeyAnswer]) -> None:
         """Take a new passkey."""
         rp_id, origin = _site(request)
         await accounts.add_passkey(door.known(request), rp_id, origin, data.answer, data.label)
 
-    @get("/api/v1/me/passkeys", opt={"action": Action.SELF})
+    @get("/api/v1/me/passkeys", opt={"action": Action.SELF}, responses=FAILURES)
     async def passkeys(request: _Asked) -> Response[list[Any]]:
         """One's own passkeys."""
         return Response(list(await accounts.list_passkeys(door.known(request))), headers=_NO_STORE)
 
-    @delete("/api/v1/me/passkeys/{passkey:int}", opt={"action": Action.SELF})
+    @delete("/api/v1/me/passkeys/{passkey:int}", opt={"action": Action.SELF}, responses=FAILURES)
     async def remove(request: _Asked) -> None:
         """Forget a passkey."""
-        await accounts.remove_passkey(door.known(request), request.path_params["passkey"])
+        await accounts.remove_passkey(door.known(request), _number(request, "passkey"))
 
-    @post("/api/v1/passkey-sign-in/options", opt={"action": Action.OPEN}, status_code=200)
+    @post(
+        "/api/v1/passkey-sign-in/options",
+        opt={"action": Action.OPEN},
+        responses=FAILURES,
+        status_code=200,
+    )
     async def sign_in_options(request: _Asked) -> Response[dict[str, Any]]:
         """What `navigator.credentials.get` is to be asked with."""
         rp_id, _origin = _site(request)
         return Response(await accounts.passkey_sign_in_options(rp_id), headers=_NO_STORE)
 
-    @post("/api/v1/passkey-sign-in", opt={"action": Action.OPEN}, status_code=200)
+    @post(
+        "/api/v1/passkey-sign-in", opt={"action": Action.OPEN}, responses=FAILURES, status_code=200
+    )
     async def sign_in(request: _Asked, data: JSONBody[PasskeyAnswer]) -> Response[Me]:
         """Sign in with a passkey."""
         rp_id, origin = _site(request)
@@ -242,12 +261,12 @@ def _passkey_routes(door: Door, clock: Clock) -> list[BaseRouteHandler]:
 def _owner_routes(door: Door) -> list[BaseRouteHandler]:
     accounts = door.accounts
 
-    @get("/api/v1/accounts", opt={"action": Action.ACCOUNTS})
+    @get("/api/v1/accounts", opt={"action": Action.ACCOUNTS}, responses=FAILURES)
     async def list_accounts() -> Response[dict[str, list[AccountView]]]:
         """Everybody who has an account."""
         return Response({"accounts": await accounts.list_accounts()}, headers=_NO_STORE)
 
-    @post("/api/v1/accounts", opt={"action": Action.ACCOUNTS})
+    @post("/api/v1/accounts", opt={"action": Action.ACCOUNTS}, responses=FAILURES)
     async def create(request: _Asked, data: JSONBody[NewAccount]) -> Response[Invited]:
         """Invite somebody."""
         cameras = None if data.cameras is None else frozenset(data.cameras)
@@ -256,7 +275,7 @@ def _owner_routes(door: Door) -> list[BaseRouteHandler]:
         )
         return Response(Invited(account, code), headers=_NO_STORE)
 
-    @patch("/api/v1/accounts/{account:int}", opt={"action": Action.ACCOUNTS})
+    @patch("/api/v1/accounts/{account:int}", opt={"action": Action.ACCOUNTS}, responses=FAILURES)
     async def change(request: _Asked, data: JSONBody[ChangeAccount]) -> Response[AccountView]:
         """Change role, cameras or rights; open views that lose their right end."""
         changes = {
@@ -267,30 +286,31 @@ def _owner_routes(door: Door) -> list[BaseRouteHandler]:
         if changes.get("cameras") is not None:
             changes["cameras"] = frozenset(changes["cameras"])
         changed = await accounts.change_account(
-            door.known(request), request.path_params["account"], **changes
+            door.known(request), _number(request, "account"), **changes
         )
         return Response(changed, headers=_NO_STORE)
 
-    @delete("/api/v1/accounts/{account:int}", opt={"action": Action.ACCOUNTS})
+    @delete("/api/v1/accounts/{account:int}", opt={"action": Action.ACCOUNTS}, responses=FAILURES)
     async def remove(request: _Asked) -> None:
         """Remove an account; its sessions end, what it did stays in the log."""
-        await accounts.remove_account(door.known(request), request.path_params["account"])
+        await accounts.remove_account(door.known(request), _number(request, "account"))
 
     @post(
         "/api/v1/accounts/{account:int}/reset-password",
         opt={"action": Action.ACCOUNTS},
+        responses=FAILURES,
         status_code=200,
     )
     async def reset(request: _Asked) -> Response[Code]:
         """A new one-time code for somebody who forgot the password."""
-        account = request.path_params["account"]
+        account = _number(request, "account")
         code = await accounts.reset_password(door.known(request), account)
         return Response(Code(code), headers=_NO_STORE)
 
-    @get("/api/v1/access-log", opt={"action": Action.ACCESS_LOG})
+    @get("/api/v1/access-log", opt={"action": Action.ACCESS_LOG}, responses=FAILURES)
     async def access_log(
         limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 100,
-        before: Annotated[int | None, QueryParameter(ge=1)] = None,
+        before: Annotated[int | None, QueryParameter(ge=1, le=_MOST_NUMBER)] = None,
         camera: FromQuery[str | None] = None,
         account: FromQuery[str | None] = None,
     ) -> Response[AccessPage]:
@@ -310,6 +330,14 @@ def _me(*, is_set_up: bool, person: Person | None) -> Me:
     some = cameras[0] if cameras else ("*" if cameras is None else None)
     actions = [action.value for action in Action if allows(person, action, some)]
     return Me(is_set_up, PersonView(person.name, person.role, cameras, person.may_export), actions)
+
+
+def _number(request: _Asked, name: str) -> int:
+    """A number in the address. Raises `ProblemError`."""
+    number: int = request.path_params[name]
+    if not 0 < number <= _MOST_NUMBER:
+        raise ProblemError(Problem("not-found", f"There is no such {name}", 404))
+    return number
 
 
 def _site(request: _Asked) -> tuple[str, str]:

@@ -31,7 +31,9 @@ def make_application(
             title="Khu Phố recorder",
             version=version,
             description="Watch, review and take away what this recorder keeps.",
-            openapi_router=Router("/api/v1", route_handlers=[], opt={"action": Action.OPEN}),
+            openapi_router=Router(
+                "/api/v1", route_handlers=[], opt={"action": Action.OPEN}, include_in_schema=False
+            ),
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
         request_max_body_size=MOST_BODY_BYTES,

@@ -12,6 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 from khupho.recorder.accounts.roles import Action
 from khupho.recorder.camera_store import Camera
 from khupho.recorder.http.door import Door
+from khupho.recorder.http.problems import FAILURES
 
 _Asked = Request[object, object, State]
 
@@ -35,7 +36,7 @@ class CameraList(msgspec.Struct, frozen=True):
 def camera_routes(door: Door, cameras: Callable[[], Iterable[Camera]]) -> list[BaseRouteHandler]:
     """Handlers for Litestar."""
 
-    @get("/api/v1/cameras", opt={"action": Action.STATUS}, sync_to_thread=False)
+    @get("/api/v1/cameras", opt={"action": Action.STATUS}, responses=FAILURES, sync_to_thread=False)
     def list_cameras(request: _Asked) -> Response[CameraList]:
         """The cameras of this recorder that are shared with who asks."""
         person = door.known(request)

@@ -20,7 +20,7 @@ from khupho.archive.segments.reader import SegmentError
 from khupho.recorder.accounts.roles import Action
 from khupho.recorder.http.door import Door
 from khupho.recorder.http.moments import NotAMomentError, parse_moment
-from khupho.recorder.http.problems import Problem, ProblemError
+from khupho.recorder.http.problems import FAILURES, Problem, ProblemError
 from khupho.recorder.http.sending import SentFile, answer
 from khupho.recorder.viewing.clip_file import open_clip
 from khupho.recorder.viewing.library import Library
@@ -63,7 +63,12 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
     """Used in the library's thread alone."""
     views = _Views(footage)
 
-    @get("/api/v1/cameras/{camera:str}/playlist.m3u8", opt={"action": Action.PLAYBACK})
+    @get(
+        "/api/v1/cameras/{camera:str}/playlist.m3u8",
+        opt={"action": Action.PLAYBACK},
+        media_type=_PLAYLIST,
+        responses=FAILURES,
+    )
     async def choice(request: _Asked, start: FromQuery[str], end: FromQuery[str]) -> Response[str]:
         """A multivariant playlist (RFC 8216 section 4.3.4) of a camera's main and sub streams."""
         camera = request.path_params["camera"]
@@ -82,7 +87,12 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
             raise _no_footage()
         return Response(text, media_type=_PLAYLIST, headers=_NO_STORE)
 
-    @get("/api/v1/cameras/{camera:str}/{stream:str}/playlist.m3u8", opt={"action": Action.PLAYBACK})
+    @get(
+        "/api/v1/cameras/{camera:str}/{stream:str}/playlist.m3u8",
+        opt={"action": Action.PLAYBACK},
+        media_type=_PLAYLIST,
+        responses=FAILURES,
+    )
     async def playlist(
         request: _Asked, start: FromQuery[str], end: FromQuery[str]
     ) -> Response[str]:
@@ -111,6 +121,8 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
     @get(
         "/api/v1/cameras/{camera:str}/{stream:str}/segments/{name:str}",
         opt={"action": Action.PLAYBACK},
+        media_type="video/mp4",
+        responses=FAILURES,
     )
     async def segment(request: _Asked) -> Stream | Response[bytes]:
         """A segment file, or the part of it that `Range` asks for."""
@@ -127,7 +139,11 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
         sent = SentFile(size_bytes, read, lambda: os.close(file))
         return answer(request, sent, "video/mp4", door, {})
 
-    @get("/api/v1/cameras/{camera:str}/{stream:str}/timeline", opt={"action": Action.PLAYBACK})
+    @get(
+        "/api/v1/cameras/{camera:str}/{stream:str}/timeline",
+        opt={"action": Action.PLAYBACK},
+        responses=FAILURES,
+    )
     async def what_there_is(
         request: _Asked,
         start: FromQuery[str],
@@ -148,7 +164,12 @@ def _playback_routes(footage: Footage) -> list[BaseRouteHandler]:
 def _still_routes(footage: Footage) -> list[BaseRouteHandler]:
     views = _Views(footage)
 
-    @get("/api/v1/cameras/{camera:str}/{stream:str}/still.jpg", opt={"action": Action.STILL})
+    @get(
+        "/api/v1/cameras/{camera:str}/{stream:str}/still.jpg",
+        opt={"action": Action.STILL},
+        media_type="image/jpeg",
+        responses=FAILURES,
+    )
     async def still(
         request: _Asked,
         at: FromQuery[str],
@@ -171,7 +192,12 @@ def _still_routes(footage: Footage) -> list[BaseRouteHandler]:
 def _clip_routes(footage: Footage) -> list[BaseRouteHandler]:
     door, library = footage.door, footage.library
 
-    @get("/api/v1/cameras/{camera:str}/{stream:str}/clip.mp4", opt={"action": Action.EXPORT})
+    @get(
+        "/api/v1/cameras/{camera:str}/{stream:str}/clip.mp4",
+        opt={"action": Action.EXPORT},
+        media_type="video/mp4",
+        responses=FAILURES,
+    )
     async def clip(
         request: _Asked, start: FromQuery[str], end: FromQuery[str]
     ) -> Stream | Response[bytes]:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
-import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.handlers.base import BaseRouteHandler
 
 from khupho.recorder.accounts.roles import Action
+from khupho.recorder.http.problems import FAILURES
 from khupho.recorder.http.status import StatusView
 from khupho.recorder.stills import Stills
 
@@ -53,29 +53,33 @@ def load_page() -> dict[str, PageFile]:
 def page_routes(status: Callable[[], StatusView], stills: Stills) -> list[BaseRouteHandler]:
     """Handlers for Litestar. Everything that they are handed answers at once or awaits."""
     page = load_page()
-    encoder = msgspec.json.Encoder()
 
-    @get("/", opt=_SHOWN, sync_to_thread=False)
+    @get("/", opt=_SHOWN, include_in_schema=False, sync_to_thread=False)
     def index(request: Asked) -> Response[bytes]:
         return _file(request, page["index.html"])
 
-    @get("/page/{name:str}", opt=_SHOWN, sync_to_thread=False)
+    @get("/page/{name:str}", opt=_SHOWN, include_in_schema=False, sync_to_thread=False)
     def page_file(request: Asked) -> Response[bytes]:
         name = request.path_params["name"]
         if name not in page:
             raise NotFoundException
         return _file(request, page[name])
 
-    @get("/healthz", opt={"action": Action.OPEN}, sync_to_thread=False)
+    @get("/healthz", opt={"action": Action.OPEN}, include_in_schema=False, sync_to_thread=False)
     def healthz() -> Response[bytes]:
         return Response(b"ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
 
-    @get("/api/v1/status", opt=_SHOWN, sync_to_thread=False)
-    def status_now() -> Response[bytes]:
-        body = encoder.encode(status())
-        return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+    @get("/api/v1/status", opt=_SHOWN, responses=FAILURES, sync_to_thread=False)
+    def status_now() -> Response[StatusView]:
+        """How the recorder and its cameras stand; no picture."""
+        return Response(status(), headers={"cache-control": "no-store"})
 
-    @get("/api/v1/cameras/{camera:str}/picture.jpg", opt=_PICTURE)
+    @get(
+        "/api/v1/cameras/{camera:str}/picture.jpg",
+        opt=_PICTURE,
+        media_type="image/jpeg",
+        responses=FAILURES,
+    )
     async def picture(request: Asked) -> Response[bytes]:
         camera = request.path_params["camera"]
         still = await stills.newest(camera)

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 
 from khupho.errors import Fault, KhuphoError
@@ -52,6 +53,26 @@ class Problem(msgspec.Struct, frozen=True):
     """What it means, or where."""
     advice: str = ""
     """What to do next."""
+
+
+FAILURES: Mapping[int, ResponseSpec] = {
+    status: ResponseSpec(Problem, False, description, MEDIA_TYPE)
+    for status, description in {
+        400: "The request cannot be understood",
+        401: "Nobody is signed in, or the sign-in is wrong",
+        403: "The account may not do this, or the request comes from another site",
+        404: "There is none, or none for this account",
+        409: "It does not fit what there is",
+        410: "The link is not valid any longer",
+        413: "The request is too large",
+        416: "The file has no such bytes",
+        422: "The name or password is not good enough",
+        429: "Too many tries",
+        500: "This program failed",
+        503: "Too much is asked for at once, or the disk does not answer",
+    }.items()
+}
+"""What any route may answer, for the published contract."""
 
 
 class ProblemError(Exception):

@@ -51,7 +51,7 @@ def web_routes() -> list[BaseRouteHandler]:
     web = load_web()
     opt = {"action": Action.OPEN}
 
-    @get(["/app", "/app/{path:path}"], opt=opt, sync_to_thread=False)
+    @get(["/app", "/app/{path:path}"], opt=opt, include_in_schema=False, sync_to_thread=False)
     def file(request: _Asked) -> Response[bytes]:
         path = str(request.path_params.get("path", "")).strip("/") or _INDEX
         if not web:
