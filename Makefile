@@ -42,8 +42,8 @@ $(VENV)/.tested: $(VENV)/.installed requirements/test.lock packaging/debian-test
 $(WEB)/index.html: $(VENV)/.installed $(WEB_SOURCES)
 	@$(WITH_NODE) node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null \
 		|| $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.lock
-	cd web && $(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error
-	cd web && $(WITH_NODE) npm run --silent build -- --base /app/ --outDir ../$(WEB) --emptyOutDir --logLevel error
+	@cd web && $(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error --silent
+	@cd web && $(WITH_NODE) npm run --silent build -- --base /app/ --outDir ../$(WEB) --emptyOutDir --logLevel error
 	@touch $@
 
 install: $(VENV)/.installed $(WEB)/index.html

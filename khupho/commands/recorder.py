@@ -78,9 +78,9 @@ def first_steps(ready: Ready, data: Path) -> str:
     """What a person reads first."""
     lines = [
         "",
-        f"  Page      {ready.url}",
+        *([f"  Set-up    {ready.set_up_url}", ""] if ready.set_up_url else []),
         f"  Watch     {ready.app_url}",
-        *([f"  Set-up    {ready.set_up_url}"] if ready.set_up_url else []),
+        f"  Page      {ready.url}",
         f"  Footage   {ready.archive}",
         f"  Cameras   {ready.cameras or 'none yet'}",
         "",
